@@ -1,0 +1,290 @@
+"""The check of a recording: every problem in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurodata.errors import RecordingError
+from neurodata.schema import IDENTITY_DIM, SECONDS, TIME_VARIABLES, VARIABLES, modality_of
+
+# Names that xarray or NetCDF use for themselves: a variable that carries one would come back changed.
+_RESERVED_ATTRS = {"_FillValue", "missing_value", "scale_factor", "add_offset", "coordinates", "dtype", "_Unsigned"}
+
+# Spike times in seconds have intervals far below these; times in ms or samples do not. Pooled over all units:
+# a median interval of 10 s is a rate of 0.1 Hz, and a 1st percentile of 0.5 s means that no unit ever bursts.
+_MEDIAN_INTERVAL_S = 10.0
+_SHORT_INTERVAL_S = 0.5
+_MIN_INTERVALS = 100
+
+
+def check(rec: xr.DataTree) -> xr.DataTree:
+    """Check a recording (or a tree of recordings) and return it unchanged.
+
+    Parameters
+    ----------
+    rec : DataTree
+
+    Raises
+    ------
+    RecordingError
+        With every problem found, not only the first.
+
+    Examples
+    --------
+    >>> import neurodata as nd
+    >>> rec = nd.make_recording(spikes=nd.make_spikes({"a": [0.1]}))
+    >>> nd.check(rec) is rec
+    True
+    """
+    raise_problems(problems(rec))
+    return rec
+
+
+def problems(rec: Any) -> list[str]:
+    """Every problem of a recording, as sentences; empty when there are none."""
+    from neurodata.containers.recording import is_recording, recordings
+
+    if not isinstance(rec, xr.DataTree):
+        return [f"a recording is an xarray.DataTree, not a {type(rec).__name__}; build one with nd.make_recording"]
+    if not is_recording(rec):
+        several = list(recordings(rec))
+        if not several:
+            return [f"no node is named after a modality; the children are {list(rec.children)}"]
+        return [f"{path}: {text}" for path, child in several for text in problems(child)]
+    found = _attr_problems("the root", rec.attrs)
+    for name, node in rec.children.items():
+        modality = modality_of(name)
+        dataset = node.to_dataset(inherit=False)
+        found += [f"{name}: {text}" for text in _CHECKS[modality or ""](dataset)]
+        found += [f"{name}: a node holds variables, not further nodes ({child})" for child in node.children]
+    return found
+
+
+def raise_problems(found: Iterable[str]) -> None:
+    """Raise one error that lists all problems, if there are any."""
+    found = list(found)
+    if found:
+        raise RecordingError(
+            "a recording that follows the schema",
+            f"{len(found)} problem{'s' if len(found) > 1 else ''}:\n" + "\n".join(f"  - {text}" for text in found),
+            "mend the source, or pass the option that states the missing fact",
+        )
+
+
+def spikes_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `spikes` node."""
+    found = _common_problems(node, "spikes")
+    if node.sizes.get("unit", 0) == 0:
+        found.append("there are no units")
+    if "counts" in node:
+        found += _increasing_problems(node, "time")
+        if "spike_time" not in node:
+            return found
+    missing = [name for name in ("spike_time", "spike_unit", "spike_count") if name not in node]
+    if missing:
+        return [*found, f"variables {missing} are missing"]
+    times, row = node["spike_time"].values, node["spike_unit"].values
+    count = node["spike_count"].values
+    if times.dtype.kind != "f" or row.dtype.kind != "i" or times.shape != row.shape:
+        return found
+    n_units = node.sizes.get("unit", 0)
+    if row.size and (row.min() < 0 or row.max() >= n_units):
+        return [*found, f"spike_unit must be rows of unit (0 to {n_units - 1}), but spans {row.min()} to {row.max()}"]
+    if not np.array_equal(np.bincount(row, minlength=n_units), count):
+        found.append("spike_count does not count the spikes of each unit")
+    if row.size and (np.diff(row) < 0).any():
+        return [*found, "spikes are not sorted by unit"]
+    finite = np.isfinite(times)
+    if not finite.all():
+        return [*found, f"{(~finite).sum()} spike times are NaN or infinite"]
+    inside = np.diff(row) == 0
+    interval = np.diff(times)[inside]
+    if (interval < 0).any():
+        unsorted = np.unique(row[:-1][inside][interval < 0])
+        names = node["unit"].values[unsorted[:5]].tolist()
+        found.append(
+            f"spike times of {unsorted.size} unit(s) are not sorted, e.g. {names}; "
+            "check that times and ids belong together, then pass sort=True"
+        )
+    found += _support_problems(node, times, row)
+    stated = "time_unit_stated" in node["spike_time"].attrs
+    if not stated and not found and interval.size >= _MIN_INTERVALS:
+        median, short = np.median(interval), np.percentile(interval, 1)
+        if median > _MEDIAN_INTERVAL_S or short >= _SHORT_INTERVAL_S:
+            found.append(
+                f"spike times do not look like seconds (median interval {median:.3g}, 1st percentile {short:.3g}): "
+                "ms or samples? state it with time_unit='ms' or 'sample', or time_unit='s' if they are seconds"
+            )
+    return found
+
+
+def _support_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray) -> list[str]:
+    if "support_start" not in node or "support_stop" not in node:
+        negative = int((times < 0).sum())
+        if negative:
+            return [
+                f"{negative} spike times are negative; if the clock does start before 0, pass support= with that start"
+            ]
+        return []
+    start, stop = node["support_start"].values, node["support_stop"].values
+    if not (np.isfinite(start).all() and np.isfinite(stop).all()) or (stop < start).any():
+        return ["support_stop must not be before support_start, and both must be finite"]
+    if (start[1:] < stop[:-1]).any():
+        return ["support epochs must be sorted and must not overlap"]
+    epoch = np.searchsorted(start, times, side="right") - 1
+    outside = (epoch < 0) | (times > stop[epoch.clip(min=0)]) if start.size else np.ones(times.size, dtype=bool)
+    if outside.any():
+        names = node["unit"].values[np.unique(row[outside])[:5]].tolist()
+        return [f"{int(outside.sum())} spikes lie outside the recorded stretches (support), e.g. of units {names}"]
+    return []
+
+
+def calcium_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `calcium` node."""
+    found = _common_problems(node, "calcium") + _increasing_problems(node, "time")
+    traces = [name for name in ("fluorescence", "neuropil", "deconvolved", "dff") if name in node]
+    if not traces:
+        found.append("none of fluorescence, neuropil, deconvolved, dff is there")
+    if node.sizes.get("roi", 0) == 0:
+        found.append("there are no ROIs")
+    if "mask_count" in node and int(node["mask_count"].sum()) != node.sizes.get("pixel", 0):
+        found.append("mask_count does not count the pixels of the masks")
+    return found
+
+
+def eeg_problems(node: xr.Dataset) -> list[str]:
+    """Problems of an `eeg` node."""
+    found = _common_problems(node, "eeg") + _increasing_problems(node, "time")
+    if "signal" not in node:
+        found.append("the variable signal is missing")
+    if node.sizes.get("channel", 0) == 0:
+        found.append("there are no channels")
+    return found
+
+
+def behaviour_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `behaviour` node."""
+    found = _common_problems(node, "behaviour") + _increasing_problems(node, "time")
+    if "position" not in node and "value" not in node:
+        found.append("neither position nor value is there")
+    for dim in ("signal", "keypoint", "individual", "space"):
+        if dim in node.dims:
+            found += _unique_problems(node, dim)
+    return found
+
+
+def trials_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `trials` node."""
+    found = _common_problems(node, "trials")
+    if "start" in node and "stop" in node and node["start"].dtype.kind == node["stop"].dtype.kind == "f":
+        backwards = int((node["stop"] < node["start"]).sum())
+        if backwards:
+            found.append(f"{backwards} trials stop before they start")
+    return found
+
+
+def events_problems(node: xr.Dataset) -> list[str]:
+    """Problems of an `events` node."""
+    found = _common_problems(node, "events")
+    if "onset" not in node:
+        return [*found, "the variable onset is missing"]
+    if node["onset"].dtype.kind == "f" and not np.isfinite(node["onset"].values).all():
+        found.append("some onsets are NaN or infinite")
+    return found
+
+
+def video_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `video` node."""
+    return _common_problems(node, "video")
+
+
+def truth_problems(node: xr.Dataset) -> list[str]:
+    """Problems of a `truth` node."""
+    return _common_problems(node, "truth")
+
+
+_CHECKS: dict[str, Callable[[xr.Dataset], list[str]]] = {
+    "calcium": calcium_problems,
+    "spikes": spikes_problems,
+    "eeg": eeg_problems,
+    "behaviour": behaviour_problems,
+    "trials": trials_problems,
+    "events": events_problems,
+    "video": video_problems,
+    "truth": truth_problems,
+}
+
+
+def _common_problems(node: xr.Dataset, modality: str) -> list[str]:
+    """Dims and dtypes of known variables, storable names and attrs, units of times, unique ids."""
+    found = _attr_problems("the node", node.attrs)
+    for name in map(str, node.variables):
+        variable = node.variables[name]
+        if "/" in name:
+            found.append(f"the name {name!r} holds a '/', which no store can keep; rename it")
+        expected = VARIABLES[modality].get(name)
+        if expected is not None:
+            dims, kinds = expected
+            if variable.dims != dims:
+                found.append(f"{name} must have dims {dims}, not {tuple(map(str, variable.dims))}")
+            if variable.dtype.kind not in kinds and not _is_text(variable, kinds):
+                found.append(f"{name} has dtype {variable.dtype}, which is not of kind {kinds!r}")
+        if name in TIME_VARIABLES and variable.attrs.get("units") != SECONDS:
+            found.append(f"{name} must carry units {SECONDS!r}, not {variable.attrs.get('units')!r}")
+        if variable.dtype == object and not _is_text(variable, "U"):
+            found.append(f"{name} holds Python objects; use numbers or text (missing text is '')")
+        found += _attr_problems(name, variable.attrs)
+    dim = IDENTITY_DIM.get(modality)
+    if dim is not None and dim in node.dims:
+        found += _unique_problems(node, dim)
+    return found
+
+
+def _is_text(variable: xr.Variable, kinds: str) -> bool:
+    """Text of any flavour (fixed width, pandas' string dtype, objects that are all str)."""
+    if "U" not in kinds:
+        return False
+    if variable.dtype.kind in "UT":
+        return True
+    return variable.dtype == object and all(isinstance(item, str) for item in np.asarray(variable.values).flat)
+
+
+def _unique_problems(node: xr.Dataset, dim: str) -> list[str]:
+    if dim not in node.coords:
+        return [f"the coordinate {dim} (the ids) is missing"]
+    ids, count = np.unique(node[dim].values.astype(str), return_counts=True)
+    twice = ids[count > 1]
+    return [f"{dim} ids must be unique, but {twice[:5].tolist()} come more than once"] if twice.size else []
+
+
+def _increasing_problems(node: xr.Dataset, dim: str) -> list[str]:
+    """Times must be finite and increase. A lazy regular time axis is increasing by construction and is not read."""
+    if dim not in node.dims:
+        return []
+    if dim not in node.coords:
+        return [f"the coordinate {dim} is missing"]
+    if not isinstance(node.xindexes.get(dim), xr.indexes.PandasIndex):
+        return []
+    times = node[dim].values
+    if times.dtype.kind != "f":
+        return [f"{dim} must be float64 seconds, not {times.dtype}"]
+    if not np.isfinite(times).all():
+        return [f"{dim} holds NaN or infinite values"]
+    backwards = int((np.diff(times) <= 0).sum())
+    return [f"{dim} must increase, but {backwards} steps do not"] if backwards else []
+
+
+def _attr_problems(owner: str, attrs: Any) -> list[str]:
+    found = []
+    for key, value in attrs.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            found.append(f"the attr {key!r} of {owner} is a {type(value).__name__}; text and numbers only, the rest in metadata_json")
+        if key in _RESERVED_ATTRS:
+            found.append(f"the attr {key!r} of {owner} is a name that stores use for themselves; rename it")
+    return found

@@ -1,0 +1,2 @@
+from .load import load as load
+from .registry import readers as readers

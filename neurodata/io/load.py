@@ -1,0 +1,173 @@
+"""`nd.load`: find the reader of a path, read it, and return a checked recording."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from neurodata._core.provenance import storable_attrs, version
+from neurodata.containers.check import check
+from neurodata.containers.recording import is_recording, make_sessions
+from neurodata.errors import (
+    MissingDependencyError,
+    NeurodataError,
+    NeurodataWarning,
+    OptionError,
+    PathNotFoundError,
+    UnknownFormatError,
+)
+from neurodata.io.registry import BY_CONTENT, NO, Reader, all_readers, get_reader
+
+
+def load(
+    path: str | os.PathLike[str],
+    reader: str | None = None,
+    *,
+    chunks: Any = None,
+    **options: Any,
+) -> xr.DataTree:
+    """Load a recording.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder that is one recording (suite2p, phy, ALF, BIDS, ...). A folder of several recordings gives
+        a DataTree of recordings named by file stem.
+    reader : str, optional
+        Name of the reader (`nd.io.readers()` lists them). Detected from the content when left out.
+    chunks : int, "auto", mapping, optional
+        Turn the arrays into Dask arrays (extra ``dask``). By default files that can be read lazily are, without Dask.
+    **options
+        Options of the reader: `sampling_rate` (Hz) wherever a format may lack it, `mapping` for MATLAB and HDF5, ...
+
+    Returns
+    -------
+    xarray.DataTree
+        Nodes among calcium, spikes, eeg, behaviour, trials, events, video, truth. Times in s on the file's own clock.
+
+    Raises
+    ------
+    PathNotFoundError
+        Nothing at the path.
+    UnknownFormatError
+        No reader knows the file, or two do equally well.
+    FormatError
+        The file is damaged or not of the reader's format.
+    MissingOptionError
+        The format lacks a fact; the message names the option.
+    RecordingError
+        What the file holds breaks the schema; every problem is listed.
+    MissingDependencyError
+        The package that reads this format is not installed; the message has the command.
+
+    Examples
+    --------
+    >>> import neurodata as nd
+    >>> recording = nd.load(nd.datasets.path("example_spikes"))
+    >>> "spikes" in recording.children
+    True
+    """
+    source = Path(path).expanduser()
+    if not source.exists():
+        raise PathNotFoundError("a file or a folder", f"{source} does not exist", "check the path")
+    if reader is None and source.is_dir() and _candidates(source)[0] == NO:
+        tree = _load_folder(source, options)
+    else:
+        chosen = get_reader(reader) if reader is not None else _detect(source)
+        tree = _read(chosen, source, options)
+    if chunks is not None:
+        tree = tree.chunk(chunks)
+    return tree
+
+
+def _candidates(path: Path) -> tuple[int, list[Reader]]:
+    """The surest readers of a path and how sure they are."""
+    sure = {name: reader.detect(path) for name, reader in all_readers().items()}
+    best = max(sure.values())
+    return best, [reader for name, reader in all_readers().items() if sure[name] == best] if best > NO else []
+
+
+def _detect(path: Path) -> Reader:
+    best, found = _candidates(path)
+    if best == NO:
+        raise UnknownFormatError(
+            "a file or folder of a known format",
+            f"{path.name}" + (" (an empty file)" if path.is_file() and path.stat().st_size == 0 else ""),
+            "nd.io.readers() lists the formats; name one with reader=, or read MATLAB and HDF5 files with mapping=",
+        )
+    if len(found) > 1:
+        names = ", ".join(reader.name for reader in found)
+        raise UnknownFormatError("a file that one reader knows best", f"{path.name} fits {names}", "name one with reader=")
+    return found[0]
+
+
+def _read(reader: Reader, path: Path, options: Mapping[str, Any]) -> xr.DataTree:
+    unknown = sorted(set(options) - set(reader.options))
+    if unknown:
+        raise OptionError(
+            f"options of the reader {reader.name!r}: {', '.join(reader.options) or 'none'}", ", ".join(unknown), "drop them"
+        )
+    if not reader.installed:
+        missing = [package for package in reader.packages if not Reader.installed.fget(reader)]  # type: ignore[attr-defined]
+        raise MissingDependencyError(
+            f"{', '.join(missing)} to read {reader.formats}", "not installed", f'pip install "neurodata[{reader.extra}]"'
+        )
+    tree = reader.read(path, **options)
+    if reader.name == "neurodata":
+        return check(tree) if is_recording(tree) else tree
+    tree = tree.copy()
+    tree.attrs = {
+        **tree.attrs,
+        **storable_attrs(
+            {
+                "source_format": tree.attrs.get("source_format", reader.name),
+                "source_file": path.name,
+                "reader": reader.name,
+                "reader_version": version(),
+            }
+        ),
+    }
+    return check(tree)
+
+
+def _load_folder(folder: Path, options: Mapping[str, Any]) -> xr.DataTree:
+    """Every recording in a folder (files, and sub-folders that are recordings), named by stem."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        raise UnknownFormatError("a folder with a recording in it", f"{folder} is empty", "check the path")
+    sessions: dict[str, xr.DataTree] = {}
+    left_out: list[str] = []
+    stems = [entry.stem if entry.is_file() else entry.name for entry in entries]
+    for entry, stem in zip(entries, stems, strict=True):
+        best, found = _candidates(entry)
+        usable = [reader for reader in found if set(reader.needs) <= set(options)]
+        if best == NO or len(usable) != 1:
+            if best == BY_CONTENT or found:
+                left_out.append(entry.name)
+            continue
+        own = {key: value for key, value in options.items() if key in usable[0].options}
+        # Two files of one stem (x.edf, x.bdf) are told apart by their whole name.
+        name = stem if stems.count(stem) == 1 or stem not in sessions else entry.name
+        try:
+            sessions[name] = _read(usable[0], entry, own)
+        except NeurodataError as error:
+            error.add_note(f"while reading {entry.name} of the folder {folder.name}")
+            raise
+    if not sessions:
+        raise UnknownFormatError(
+            "a folder that is a recording, or holds some",
+            f"{folder} holds {', '.join(entry.name for entry in entries[:8])}{' ...' if len(entries) > 8 else ''}",
+            "check the path; MATLAB and HDF5 files need mapping=",
+        )
+    if left_out:
+        warnings.warn(
+            f"left out of {folder.name}: {', '.join(left_out)} (they need mapping=, or fit several readers)",
+            NeurodataWarning,
+            stacklevel=3,
+        )
+    return make_sessions(sessions, attrs={"source_file": folder.name, "left_out": left_out})
