@@ -56,7 +56,9 @@ def item_coords(dim: str, n: int, columns: Mapping[str, Any]) -> dict[str, xr.Va
         column = values if isinstance(values, xr.Variable) else xr.Variable(dim, column_values(np.asarray(values)))
         if column.shape != (n,):
             raise RecordingError(
-                f"{n} values of {name!r}, one per {dim}", f"shape {column.shape}", f"pass one value of {name!r} per {dim}"
+                f"{n} values of {name!r}, one per {dim}",
+                f"shape {column.shape}",
+                f"pass one value of {name!r} per {dim}",
             )
         coords[name] = column
     return coords
@@ -77,11 +79,17 @@ def column_values(values: Any) -> np.ndarray:
     if series.dtype.kind in "Mm":
         return series.to_numpy()
     present = series[~series.isna()]
-    if len(present) and present.map(lambda item: isinstance(item, (bool, np.bool_))).all() and len(present) == len(series):
+    if (
+        len(present)
+        and present.map(lambda item: isinstance(item, (bool, np.bool_))).all()
+        and len(present) == len(series)
+    ):
         return series.to_numpy(dtype=bool)
     if len(present) and present.map(lambda item: isinstance(item, (int, float, np.number))).all():
         return pd.to_numeric(series).to_numpy(dtype=np.float64)
-    return np.array(["" if missing else str(item) for item, missing in zip(series, series.isna(), strict=True)], dtype=str)
+    return np.array(
+        ["" if missing else str(item) for item, missing in zip(series, series.isna(), strict=True)], dtype=str
+    )
 
 
 def variable_name(name: Any) -> tuple[str, dict[str, str]]:

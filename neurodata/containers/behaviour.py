@@ -78,7 +78,9 @@ def make_behaviour(
         place = np.asarray(position, dtype=np.float64)
         if place.ndim != 4 or (n_times is not None and place.shape[0] != n_times):
             raise RecordingError(
-                "position (time, space, keypoint, individual), as many times as value", f"shape {place.shape}", "check it"
+                "position (time, space, keypoint, individual), as many times as value",
+                f"shape {place.shape}",
+                "check it",
             )
         n_times = place.shape[0]
         data["position"] = (
@@ -86,7 +88,10 @@ def make_behaviour(
             place,
             {"units": position_unit, "long_name": "position"},
         )
-        coords["space"] = ("space", id_values(list("xyz")[: place.shape[1]] if space is None else space, place.shape[1], "space"))
+        coords["space"] = (
+            "space",
+            id_values(list("xyz")[: place.shape[1]] if space is None else space, place.shape[1], "space"),
+        )
         coords["keypoint"] = ("keypoint", id_values(keypoint, place.shape[2], "keypoint"))
         coords["individual"] = ("individual", id_values(individual, place.shape[3], "individual"))
         if confidence is not None:

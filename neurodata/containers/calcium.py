@@ -106,7 +106,9 @@ def _as_array(values: Any) -> Any:
 
 def _ragged_masks(masks: Sequence[tuple[Any, Any, Any]], n_rois: int) -> dict[str, Any]:
     if len(masks) != n_rois:
-        raise RecordingError(f"{n_rois} masks, one per ROI", f"{len(masks)}", "pass one (rows, columns, weights) per ROI")
+        raise RecordingError(
+            f"{n_rois} masks, one per ROI", f"{len(masks)}", "pass one (rows, columns, weights) per ROI"
+        )
     count = [len(rows) for rows, _, _ in masks]
     rows, cols, weights = ([np.asarray(mask[k]).reshape(-1) for mask in masks] or [np.zeros(0)] for k in range(3))
     return {

@@ -284,7 +284,9 @@ def _attr_problems(owner: str, attrs: Any) -> list[str]:
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            found.append(f"the attr {key!r} of {owner} is a {type(value).__name__}; text and numbers only, the rest in metadata_json")
+            found.append(
+                f"the attr {key!r} of {owner} is a {type(value).__name__}; text and numbers only, the rest in metadata_json"
+            )
         if key in _RESERVED_ATTRS:
             found.append(f"the attr {key!r} of {owner} is a name that stores use for themselves; rename it")
     return found

@@ -240,6 +240,8 @@ def _to_seconds(times: np.ndarray, time_unit: str | None, sampling_rate: float |
             raise MissingOptionError("the sampling rate of spike times in samples", "none", "pass sampling_rate= (Hz)")
         return times.astype(np.float64) / sampling_rate
     if time_unit not in (None, *_SCALE):
-        raise OptionError("time_unit 's', 'ms', 'us' or 'sample'", f"{time_unit!r}", f"state the unit ({SECONDS} or other)")
+        raise OptionError(
+            "time_unit 's', 'ms', 'us' or 'sample'", f"{time_unit!r}", f"state the unit ({SECONDS} or other)"
+        )
     times = times.astype(np.float64, copy=False)
     return times if time_unit in (None, "s") else times * _SCALE[time_unit]

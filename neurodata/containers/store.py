@@ -124,7 +124,9 @@ def _plain(tree: xr.DataTree) -> xr.DataTree:
     nodes = {}
     for node in tree.subtree:
         dataset = node.to_dataset(inherit=False).drop_encoding()
-        large = any(v.nbytes > _STREAM_BYTES and not v._in_memory and v.chunks is None for v in dataset.variables.values())
+        large = any(
+            v.nbytes > _STREAM_BYTES and not v._in_memory and v.chunks is None for v in dataset.variables.values()
+        )
         nodes[node.relative_to(tree)] = dataset.chunk("auto") if large and _has_dask() else dataset
     return xr.DataTree.from_dict({("/" if path == "." else f"/{path}"): ds for path, ds in nodes.items()})
 
@@ -188,7 +190,9 @@ def _verify_manifest(folder: Path) -> None:
     changed = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if changed:
         raise FormatError(
-            "a Zarr folder as it was written", f"{len(changed)} files changed or missing, e.g. {changed[0]}", "copy it again"
+            "a Zarr folder as it was written",
+            f"{len(changed)} files changed or missing, e.g. {changed[0]}",
+            "copy it again",
         )
 
 

@@ -102,7 +102,9 @@ def _detect(path: Path) -> Reader:
         )
     if len(found) > 1:
         names = ", ".join(reader.name for reader in found)
-        raise UnknownFormatError("a file that one reader knows best", f"{path.name} fits {names}", "name one with reader=")
+        raise UnknownFormatError(
+            "a file that one reader knows best", f"{path.name} fits {names}", "name one with reader="
+        )
     return found[0]
 
 
@@ -110,12 +112,15 @@ def _read(reader: Reader, path: Path, options: Mapping[str, Any]) -> xr.DataTree
     unknown = sorted(set(options) - set(reader.options))
     if unknown:
         raise OptionError(
-            f"options of the reader {reader.name!r}: {', '.join(reader.options) or 'none'}", ", ".join(unknown), "drop them"
+            f"options of the reader {reader.name!r}: {', '.join(reader.options) or 'none'}",
+            ", ".join(unknown),
+            "drop them",
         )
-    if not reader.installed:
-        missing = [package for package in reader.packages if not Reader.installed.fget(reader)]  # type: ignore[attr-defined]
+    if reader.missing_packages:
         raise MissingDependencyError(
-            f"{', '.join(missing)} to read {reader.formats}", "not installed", f'pip install "neurodata[{reader.extra}]"'
+            f"the packages that read {reader.formats}",
+            f"{', '.join(reader.missing_packages)} not installed",
+            f'pip install "neurodata[{reader.extra}]"',
         )
     tree = reader.read(path, **options)
     if reader.name == "neurodata":

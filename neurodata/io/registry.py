@@ -88,15 +88,19 @@ class Reader:
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
     @property
-    def installed(self) -> bool:
-        """Whether the packages it needs are there."""
-        return all(find_spec(package) is not None for package in self.packages)
+    def missing_packages(self) -> list[str]:
+        """Packages it needs that are not installed."""
+        return [package for package in self.packages if find_spec(package) is None]
 
 
 @cache
 def all_readers() -> dict[str, Reader]:
     """Every reader by name."""
-    found = [importlib.import_module(f"neurodata.io.{module}").READER for module in _MODULES]
+    found = [
+        importlib.import_module(f"neurodata.io.{module}").READER
+        for module in _MODULES
+        if find_spec(f"neurodata.io.{module}") is not None
+    ]
     return {reader.name: reader for reader in found}
 
 
@@ -125,7 +129,7 @@ def readers() -> pd.DataFrame:
             "suffixes": " ".join(reader.suffixes),
             "options": ", ".join(reader.options),
             "extra": reader.extra,
-            "installed": reader.installed,
+            "installed": not reader.missing_packages,
         }
         for reader in all_readers().values()
     ]
