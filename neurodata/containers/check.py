@@ -285,7 +285,8 @@ def _attr_problems(owner: str, attrs: Any) -> list[str]:
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             found.append(
-                f"the attr {key!r} of {owner} is a {type(value).__name__}; text and numbers only, the rest in metadata_json"
+                f"the attr {key!r} of {owner} is a {type(value).__name__}; "
+                "text and numbers only, the rest goes into metadata_json"
             )
         if key in _RESERVED_ATTRS:
             found.append(f"the attr {key!r} of {owner} is a name that stores use for themselves; rename it")

@@ -166,7 +166,11 @@ def _spikes(dataset: xr.Dataset) -> list[tuple[str, str]]:
             facts.append(
                 (
                     "rate",
-                    f"median {_number(np.median(rate))} spikes/s, range {_number(rate.min())} to {_number(rate.max())}",
+                (
+                    "rate",
+                    f"median {_number(float(np.median(rate)))} spikes/s, "
+                    f"range {_number(rate.min())} to {_number(rate.max())}",
+                )
                 )
             )
     if "counts" in dataset:

@@ -19,7 +19,7 @@ import xarray as xr
 
 from neurodata.errors import OptionError
 
-# How sure `detect` is. A file is read by the surest reader; two that are equally sure are an error for the user to decide.
+# How sure `detect` is. A file is read by the surest reader; two that are equally sure are an error: the user decides.
 NO = 0
 BY_SUFFIX = 1  # the name fits, the content was not looked at
 BY_CONTENT = 2  # the content (magic bytes, header, the files in a folder) is this format's
