@@ -166,11 +166,8 @@ def _spikes(dataset: xr.Dataset) -> list[tuple[str, str]]:
             facts.append(
                 (
                     "rate",
-                (
-                    "rate",
                     f"median {_number(float(np.median(rate)))} spikes/s, "
                     f"range {_number(rate.min())} to {_number(rate.max())}",
-                )
                 )
             )
     if "counts" in dataset:
