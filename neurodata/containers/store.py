@@ -7,7 +7,9 @@ one; a Zarr folder carries a manifest of SHA-256 sums, verified when it is opene
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -142,9 +144,53 @@ def _write_netcdf(tree: xr.DataTree, path: Path) -> None:
         node.path: {str(name): _netcdf_encoding(v) for name, v in node.to_dataset(inherit=False).variables.items()}
         for node in tree.subtree
     }
-    tree.to_netcdf(path, engine="h5netcdf", encoding=encoding)
-    with open(path, "rb") as written:
-        os.fsync(written.fileno())
+    with _GuardedFile(path) as file:
+        try:
+            # One process writes one file: blocks of Dask arrays are computed by threads here, also under a cluster.
+            with _threaded_dask():
+                tree.to_netcdf(file, engine="h5netcdf", encoding=encoding)
+        finally:
+            if file.error is not None:
+                raise file.error
+        os.fsync(file.fileno())
+
+
+class _GuardedFile(io.FileIO):
+    """A file whose failed writes do not reach HDF5.
+
+    HDF5 crashes the process when it cannot flush its caches on close, which a full disk makes happen. So the first
+    failure is kept in `error`, later writes are dropped, HDF5 closes what it believes to be a file, and the caller
+    raises. `tests/unit/containers/test_store.py::test_the_old_file_survives_a_failed_save` dies without this.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.error is None:
+            try:
+                done += super().write(view[done:]) or 0
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+def _threaded_dask() -> contextlib.AbstractContextManager[Any]:
+    if not _has_dask():
+        return contextlib.nullcontext()
+    import dask
+
+    return dask.config.set(scheduler="threads")
 
 
 def _netcdf_encoding(variable: xr.Variable) -> dict[str, Any]:
