@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ _RESERVED_ATTRS = {"_FillValue", "missing_value", "scale_factor", "add_offset", 
 _MEDIAN_INTERVAL_S = 10.0
 _SHORT_INTERVAL_S = 0.5
 _MIN_INTERVALS = 100
+_SAMPLED_INTERVALS = 200_000
 
 
 def check(rec: xr.DataTree) -> xr.DataTree:
@@ -87,39 +90,87 @@ def spikes_problems(node: xr.Dataset) -> list[str]:
     missing = [name for name in ("spike_time", "spike_unit", "spike_count") if name not in node]
     if missing:
         return [*found, f"variables {missing} are missing"]
-    times, row = node["spike_time"].values, node["spike_unit"].values
-    count = node["spike_count"].values
+    times, row, count = (node[name].values for name in ("spike_time", "spike_unit", "spike_count"))
     if times.dtype.kind != "f" or row.dtype.kind != "i" or times.shape != row.shape:
         return found
+    limits = [node[name].values for name in ("support_start", "support_stop") if name in node]
+    seen, arrays = _SEEN.get(), [times, row, count, *limits]
+    stated = "time_unit_stated" in node["spike_time"].attrs
+    key = (stated, *map(id, arrays))
+    if seen is not None and key in seen:
+        return found
+    trains = _train_problems(node, times, row, count, look=not stated and not found)
+    if seen is not None and not trains:
+        seen[key] = arrays
+    return found + trains
+
+
+# Spike arrays found in order so far, by identity; holding them keeps the identity from being used again.
+_SEEN: ContextVar[dict[tuple[Any, ...], list[np.ndarray]] | None] = ContextVar("checked_spikes", default=None)
+
+
+@contextmanager
+def checked_once() -> Iterator[None]:
+    """Inside, spike arrays that passed are not gone through again by the next check of the very same arrays.
+
+    A constructor, `make_recording` and `load` each check; for 10 million spikes every pass costs as much as reading.
+    Only for code that does not change arrays in place between the checks, as readers do not.
+    """
+    token = _SEEN.set({})
+    try:
+        yield
+    finally:
+        _SEEN.reset(token)
+
+
+def _train_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray, count: np.ndarray, look: bool) -> list[str]:
+    """Problems of the flat spike arrays. Each pass over them matters: 10 million spikes are common."""
     n_units = node.sizes.get("unit", 0)
-    if row.size and (row.min() < 0 or row.max() >= n_units):
-        return [*found, f"spike_unit must be rows of unit (0 to {n_units - 1}), but spans {row.min()} to {row.max()}"]
-    if not np.array_equal(np.bincount(row, minlength=n_units), count):
-        found.append("spike_count does not count the spikes of each unit")
-    if row.size and (np.diff(row) < 0).any():
+    by_unit = not (row[1:] < row[:-1]).any()
+    if row.size:
+        low, high = (row[0], row[-1]) if by_unit else (row.min(), row.max())
+        if low < 0 or high >= n_units:
+            return [f"spike_unit must be rows of unit (0 to {n_units - 1}), but spans {low} to {high}"]
+    if by_unit:
+        edge = np.searchsorted(row, np.arange(n_units + 1))
+        counted = np.diff(edge)
+    else:
+        counted = np.bincount(row, minlength=n_units)
+    found = [] if np.array_equal(counted, count) else ["spike_count does not count the spikes of each unit"]
+    if not by_unit:
         return [*found, "spikes are not sorted by unit"]
     finite = np.isfinite(times)
     if not finite.all():
         return [*found, f"{(~finite).sum()} spike times are NaN or infinite"]
-    inside = np.diff(row) == 0
-    interval = np.diff(times)[inside]
-    if (interval < 0).any():
-        unsorted = np.unique(row[:-1][inside][interval < 0])
+    backwards = np.flatnonzero(times[1:] < times[:-1])
+    backwards = backwards[row[backwards] == row[backwards + 1]]
+    if backwards.size:
+        unsorted = np.unique(row[backwards])
         names = node["unit"].values[unsorted[:5]].tolist()
         found.append(
             f"spike times of {unsorted.size} unit(s) are not sorted, e.g. {names}; "
             "check that times and ids belong together, then pass sort=True"
         )
     found += _support_problems(node, times, row)
-    stated = "time_unit_stated" in node["spike_time"].attrs
-    if not stated and not found and interval.size >= _MIN_INTERVALS:
-        median, short = np.median(interval), np.percentile(interval, 1)
-        if median > _MEDIAN_INTERVAL_S or short >= _SHORT_INTERVAL_S:
-            found.append(
-                f"spike times do not look like seconds (median interval {median:.3g}, 1st percentile {short:.3g}): "
-                "ms or samples? state it with time_unit='ms' or 'sample', or time_unit='s' if they are seconds"
-            )
+    if look and not found and times.size - np.count_nonzero(counted) >= _MIN_INTERVALS:
+        found += _unit_of_time_problems(times, row)
     return found
+
+
+def _unit_of_time_problems(times: np.ndarray, row: np.ndarray) -> list[str]:
+    """Whether times look like ms or samples, judged from intervals evenly taken out of all."""
+    first = np.arange(0, times.size - 1, max(1, times.size // _SAMPLED_INTERVALS))
+    first = first[row[first] == row[first + 1]]
+    interval = times[first + 1] - times[first]
+    if interval.size < _MIN_INTERVALS:
+        return []
+    median, short = np.median(interval), np.percentile(interval, 1)
+    if median <= _MEDIAN_INTERVAL_S and short < _SHORT_INTERVAL_S:
+        return []
+    return [
+        f"spike times do not look like seconds (median interval {median:.3g}, 1st percentile {short:.3g}): "
+        "ms or samples? state it with time_unit='ms' or 'sample', or time_unit='s' if they are seconds"
+    ]
 
 
 def _support_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray) -> list[str]:
@@ -135,6 +186,8 @@ def _support_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray) -> l
         return ["support_stop must not be before support_start, and both must be finite"]
     if (start[1:] < stop[:-1]).any():
         return ["support epochs must be sorted and must not overlap"]
+    if start.size == 1 and times.size and times.min() >= start[0] and times.max() <= stop[0]:
+        return []  # the usual case, without a search for each spike
     epoch = np.searchsorted(start, times, side="right") - 1
     outside = (epoch < 0) | (times > stop[epoch.clip(min=0)]) if start.size else np.ones(times.size, dtype=bool)
     if outside.any():

@@ -22,6 +22,7 @@ def make_spikes(
     spike_id: Any = None,
     *,
     unit: Any = None,
+    spike_count: Any = None,
     time_unit: str | None = None,
     sampling_rate: float | None = None,
     sort: bool = False,
@@ -42,6 +43,8 @@ def make_spikes(
     unit : array (unit,), optional
         Ids of the units, kept as they are and in this order. Name units without spikes here so that they survive.
         Default: ``0..n-1`` for a list, the sorted distinct ids for a flat array.
+    spike_count : array (unit,), optional
+        Number of spikes of each unit, for one flat array that is already sorted by unit (instead of `spike_id`).
     time_unit : {"s", "ms", "us", "sample"}, optional
         Unit of `spike_time`. Stating ``"s"`` switches off the check for times that look like ms or samples.
     sampling_rate : float, optional
@@ -80,11 +83,15 @@ def make_spikes(
             raise OptionError("a mapping of unit id to times alone", "a mapping and unit= or spike_id=", "drop them")
         unit, spike_time = list(spike_time), list(spike_time.values())
     flat = isinstance(spike_time, np.ndarray) and spike_time.dtype != object or spike_id is not None
-    if flat:
+    order: np.ndarray | None = None
+    if spike_count is not None:
+        if spike_id is not None:
+            raise OptionError("spike_id= or spike_count=", "both", "drop one")
+        times, row, unit_ids = _from_counts(spike_time, spike_count, unit)
+    elif flat:
         times, row, unit_ids, order = _from_flat(spike_time, spike_id, unit)
     else:
         times, row, unit_ids = _from_lists(spike_time, unit)
-        order = None
     times = _to_seconds(times, time_unit, sampling_rate)
     if sort:
         inside = np.lexsort((times, row))
@@ -97,7 +104,7 @@ def make_spikes(
         "spike_unit": ("spike", row, {"long_name": "row of unit", "instance_dimension": "unit"}),
         "spike_count": (
             "unit",
-            np.bincount(row, minlength=n_units).astype(np.int64),
+            np.bincount(row, minlength=n_units).astype(np.int64) if spike_count is None else _counts(spike_count),
             {"units": "1", "long_name": "number of spikes", "sample_dimension": "spike"},
         ),
     }
@@ -208,7 +215,22 @@ def _from_lists(trains: Any, unit: Any) -> tuple[np.ndarray, np.ndarray, np.ndar
     return times, np.repeat(np.arange(len(arrays)), counts), id_values(unit, len(arrays), "unit")
 
 
-def _from_flat(spike_time: Any, spike_id: Any, unit: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _counts(spike_count: Any) -> np.ndarray:
+    return np.asarray(spike_count, dtype=np.int64).reshape(-1)
+
+
+def _from_counts(spike_time: Any, spike_count: Any, unit: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    times, count = np.asarray(spike_time).reshape(-1), _counts(spike_count)
+    if (count < 0).any() or count.sum() != times.size:
+        raise RecordingError(
+            f"counts that add up to the {times.size} spikes", f"{count.sum()}", "check spike_count= against the times"
+        )
+    return times, np.repeat(np.arange(count.size), count), id_values(unit, count.size, "unit")
+
+
+def _from_flat(
+    spike_time: Any, spike_id: Any, unit: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     times = np.asarray(spike_time).reshape(-1)
     if spike_id is None:
         raise MissingOptionError(
@@ -229,9 +251,11 @@ def _from_flat(spike_time: Any, spike_id: Any, unit: Any) -> tuple[np.ndarray, n
             f"{(~found).sum()} spikes of unknown units, e.g. {ids[~found][0]!r}",
             "add them to unit=, or leave unit= out",
         )
-    row = by_id[position] if ids.size else np.zeros(0, dtype=np.int64)
+    row = by_id[position].astype(np.int64, copy=False) if ids.size else np.zeros(0, dtype=np.int64)
+    if not (row[1:] < row[:-1]).any():  # sorted by unit already
+        return times, row, id_values(known, known.size, "unit"), None
     order = np.argsort(row, kind="stable")
-    return times[order], row[order].astype(np.int64), id_values(known, known.size, "unit"), order
+    return times[order], row[order], id_values(known, known.size, "unit"), order
 
 
 def _to_seconds(times: np.ndarray, time_unit: str | None, sampling_rate: float | None) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from neurodata._core.provenance import storable_attrs, version
-from neurodata.containers.check import check
+from neurodata.containers.check import check, checked_once
 from neurodata.containers.recording import is_recording, make_sessions
 from neurodata.errors import (
     MissingDependencyError,
@@ -21,7 +21,7 @@ from neurodata.errors import (
     PathNotFoundError,
     UnknownFormatError,
 )
-from neurodata.io.registry import BY_CONTENT, NO, Reader, all_readers, get_reader
+from neurodata.io.registry import NO, Reader, all_readers, get_reader
 
 
 def load(
@@ -122,57 +122,87 @@ def _read(reader: Reader, path: Path, options: Mapping[str, Any]) -> xr.DataTree
             f"{', '.join(reader.missing_packages)} not installed",
             f'pip install "neurodata[{reader.extra}]"',
         )
-    tree = reader.read(path, **options)
-    if reader.name == "neurodata":
-        return check(tree) if is_recording(tree) else tree
-    tree = tree.copy()
-    tree.attrs = {
-        **tree.attrs,
-        **storable_attrs(
-            {
-                "source_format": tree.attrs.get("source_format", reader.name),
-                "source_file": path.name,
-                "reader": reader.name,
-                "reader_version": version(),
-            }
-        ),
-    }
-    return check(tree)
+    with checked_once():
+        tree = reader.read(path, **options)
+        if reader.name == "neurodata":
+            return check(tree) if is_recording(tree) else tree
+        tree = tree.copy()
+        tree.attrs = {
+            **tree.attrs,
+            **storable_attrs(
+                {
+                    "source_format": tree.attrs.get("source_format", reader.name),
+                    "source_file": path.name,
+                    "reader": reader.name,
+                    "reader_version": version(),
+                }
+            ),
+        }
+        return check(tree)
 
 
 def _load_folder(folder: Path, options: Mapping[str, Any]) -> xr.DataTree:
-    """Every recording in a folder (files, and sub-folders that are recordings), named by stem."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if not entries:
+    """Every recording in a folder and its sub-folders, named by stem; what no reader can open alone is listed."""
+    if not any(folder.iterdir()):
         raise UnknownFormatError("a folder with a recording in it", f"{folder} is empty", "check the path")
-    sessions: dict[str, xr.DataTree] = {}
     left_out: list[str] = []
-    stems = [entry.stem if entry.is_file() else entry.name for entry in entries]
-    for entry, stem in zip(entries, stems, strict=True):
-        best, found = _candidates(entry)
-        usable = [reader for reader in found if set(reader.needs) <= set(options)]
-        if best == NO or len(usable) != 1:
-            if best == BY_CONTENT or found:
-                left_out.append(entry.name)
-            continue
-        own = {key: value for key, value in options.items() if key in usable[0].options}
-        # Two files of one stem (x.edf, x.bdf) are told apart by their whole name.
-        name = stem if stems.count(stem) == 1 or stem not in sessions else entry.name
-        try:
-            sessions[name] = _read(usable[0], entry, own)
-        except NeurodataError as error:
-            error.add_note(f"while reading {entry.name} of the folder {folder.name}")
-            raise
-    if not sessions:
+    found = _scan(folder, options, left_out)
+    if not found:
+        names = sorted(entry.name for entry in folder.iterdir())
         raise UnknownFormatError(
             "a folder that is a recording, or holds some",
-            f"{folder} holds {', '.join(entry.name for entry in entries[:8])}{' ...' if len(entries) > 8 else ''}",
+            f"{folder} holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}",
             "check the path; MATLAB and HDF5 files need mapping=",
         )
+    taken = {option for reader, _ in found.values() for option in reader.options}
+    unknown = sorted(set(options) - taken)
+    if unknown:
+        raise OptionError(f"options of the readers here: {', '.join(sorted(taken))}", ", ".join(unknown), "drop them")
+    sessions: dict[str, Any] = {}
+    for name, (reader, path) in found.items():
+        try:
+            recording = _read(reader, path, {key: value for key, value in options.items() if key in reader.options})
+        except NeurodataError as error:
+            error.add_note(f"while reading {path.relative_to(folder)} of the folder {folder.name}")
+            raise
+        *parents, stem = name
+        level = sessions
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[stem] = recording
     if left_out:
         warnings.warn(
             f"left out of {folder.name}: {', '.join(left_out)} (they need mapping=, or fit several readers)",
             NeurodataWarning,
             stacklevel=3,
         )
-    return make_sessions(sessions, attrs={"source_file": folder.name, "left_out": left_out})
+    return _as_tree(sessions, {"source_file": folder.name, "left_out": left_out})
+
+
+def _scan(
+    folder: Path, options: Mapping[str, Any], left_out: list[str], parents: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], tuple[Reader, Path]]:
+    """Recordings in a folder by (sub-folder, ..., stem), with the reader of each."""
+    found: dict[tuple[str, ...], tuple[Reader, Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        best, candidates = _candidates(entry)
+        if best == NO:
+            if entry.is_dir():
+                found |= _scan(entry, options, left_out, (*parents, entry.name))
+            continue
+        usable = [reader for reader in candidates if set(reader.needs) <= set(options)]
+        if len(usable) != 1:
+            left_out.append("/".join((*parents, entry.name)))
+            continue
+        # Two files of one stem (x.edf, x.bdf) are told apart by their whole name.
+        stem = entry.stem if entry.is_file() else entry.name
+        key = (*parents, stem)
+        found[(*parents, entry.name) if key in found else key] = (usable[0], entry)
+    return found
+
+
+def _as_tree(sessions: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.DataTree:
+    trees = {name: item if isinstance(item, xr.DataTree) else _as_tree(item, {}) for name, item in sessions.items()}
+    return make_sessions(trees, attrs=attrs)
