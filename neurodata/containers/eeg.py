@@ -39,7 +39,8 @@ def make_eeg(
         Names or ids, unique, kept as they are ("/" and non-ASCII letters are fine here).
     time, sampling_rate, start
         Time of each sample (s), or the rate (Hz) and the time of the first sample (s). Give both for regular
-        samples with gaps: `time` is what counts, the rate is kept as an attribute.
+        samples with gaps: `time` is what counts, the rate is kept as an attribute. `time` may be the coordinates
+        that `containers.time_index.regular_time` makes, for recordings too long to hold every time.
     ch_type : str or array (channel,)
         eeg, lfp, seeg, ecog, meg, eog, emg, ecg, stim, misc, ...
     ch_unit : str or array (channel,)
@@ -91,14 +92,11 @@ def make_eeg(
     node_attrs = storable_attrs(attrs or {})
     if sampling_rate is not None:
         node_attrs["sampling_rate"] = float(sampling_rate)
+    times = time if isinstance(time, xr.Coordinates) else {"time": time_coord(time, sampling_rate, start, n_times)}
     dataset = xr.Dataset(
         {"signal": (("time", "channel"), array, {"units": "V", "long_name": "signal"})},
-        coords={
-            "time": time_coord(time, sampling_rate, start, n_times),
-            "channel": ("channel", id_values(channel, n_channels, "channel")),
-            **coords,
-        },
+        coords={"channel": ("channel", id_values(channel, n_channels, "channel")), **coords},
         attrs=node_attrs,
-    )
+    ).assign_coords(times)
     raise_problems(eeg_problems(dataset))
     return dataset

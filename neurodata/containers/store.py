@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata._core.optional import require
+from neurodata.containers.time_index import from_stored, to_stored
 from neurodata.errors import FormatError, OptionError, PathNotFoundError, StoreError
 
 _MANIFEST = "neurodata-sha256.json"
@@ -109,7 +110,12 @@ def read_tree(path: str | os.PathLike[str], *, lazy: bool = True) -> xr.DataTree
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
-            tree = xr.open_datatree(source, engine=engine, decode_times=False, decode_timedelta=False)
+            tree = xr.open_datatree(
+                source, engine=engine, decode_times=False, decode_timedelta=False, create_default_indexes=False
+            )
+            # A regular time axis stays lazy: its times are in the file for others, and are not read here.
+            for node in tree.subtree:
+                node.dataset = from_stored(node.to_dataset(inherit=False))
             if not lazy:
                 tree.load()
     except (OSError, KeyError, ValueError, RuntimeError) as error:
@@ -125,7 +131,7 @@ def _plain(tree: xr.DataTree) -> xr.DataTree:
     """The tree without the encodings of the file it came from, large lazy arrays as Dask arrays."""
     nodes = {}
     for node in tree.subtree:
-        dataset = node.to_dataset(inherit=False).drop_encoding()
+        dataset = to_stored(node.to_dataset(inherit=False).drop_encoding())
         large = any(
             v.nbytes > _STREAM_BYTES and not v._in_memory and v.chunks is None for v in dataset.variables.values()
         )
