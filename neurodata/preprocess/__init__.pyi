@@ -1,0 +1,12 @@
+from .bin import bin_spikes as bin_spikes
+from .dff import delta_f_over_f as delta_f_over_f
+from .epoching import epoch as epoch
+from .events import events_to_counts as events_to_counts
+from .filtering import filter as filter
+from .rereferencing import rereference as rereference
+from .resampling import resample as resample
+from .scale import zscore as zscore
+from .segments import regular_segments as regular_segments
+from .smoothing import smooth as smooth
+from .split import blocked_splits as blocked_splits
+from .split import train_test_blocks as train_test_blocks
