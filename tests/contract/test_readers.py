@@ -23,7 +23,7 @@ READERS = sorted(all_readers())
 
 
 def junk_paths(tmp_path):
-    """Things that are no recording: folders and files of every suffix any reader claims, with noise or nothing inside."""
+    """No recordings: folders, and files of every suffix that a reader claims, with noise or nothing inside."""
     noise = np.random.default_rng(0).bytes(4096)
     suffixes = sorted({suffix for reader in all_readers().values() for suffix in reader.suffixes} | {"", ".txt", ".py"})
     paths = [tmp_path / "empty_folder", tmp_path / "folder_of_text"]
@@ -116,3 +116,15 @@ def test_a_folder_of_several_recordings_is_a_tree_named_by_stem(tmp_path):
     tree = load(tmp_path)
     assert list(tree.children) == ["monday", "tuesday"]
     assert tree["monday"]["spikes"].to_dataset().identical(rec["spikes"].to_dataset())
+
+
+def test_sub_folders_become_levels_and_unused_options_are_refused(tmp_path):
+    rec = nd.make_recording(spikes=nd.make_spikes({"a": [0.1]}))
+    (tmp_path / "mouse1").mkdir()
+    nd.save(rec, tmp_path / "mouse1" / "monday.nc")
+    nd.save(rec, tmp_path / "pilot.nc")
+    tree = load(tmp_path)
+    assert [path for path, _ in nd.containers.recordings(tree)] == ["mouse1/monday", "pilot"]
+    nd.check(tree)
+    with pytest.raises(OptionError, match="sampling_rate"):
+        load(tmp_path, sampling_rate=10.0)
