@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from neurodata.containers._coords import variable_name
 from neurodata.errors import FormatError, RecordingError
 
+# Names a column cannot take: they mean something else in the spikes node or to its constructor.
+_RESERVED = {
+    "unit",
+    "spike",
+    "epoch",
+    "time",
+    "counts",
+    "spike_time",
+    "spike_id",
+    "spike_unit",
+    "spike_count",
+    "spike_sample",
+    "spike_amplitude",
+    "support",
+    "support_start",
+    "support_stop",
+    "time_unit",
+    "sampling_rate",
+    "sort",
+    "attrs",
+}
 ID_COLUMNS = ("cluster_id", "id")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
@@ -32,19 +55,7 @@ def read_cluster_table(path: Path, id_columns: tuple[str, ...] = ID_COLUMNS) -> 
     RecordingError
         An id that comes twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        separator = "\t" if "\t" in text.partition("\n")[0] else ","
-        # Everything as text first: pandas would turn a label "NA" into a missing one and an id "007" into 7.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header is cut otherwise
-            table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-            )
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
-        raise FormatError(
-            f"{path.name} to be a table of clusters with a header line", str(error), "mend or remove the file"
-        ) from error
+    table = read_text_table(path)
     found = [name for name in id_columns if name in table.columns]
     if not found:
         raise FormatError(
@@ -68,6 +79,27 @@ def read_cluster_table(path: Path, id_columns: tuple[str, ...] = ID_COLUMNS) -> 
     return table
 
 
+def read_text_table(path: Path) -> pd.DataFrame:
+    """A table as text, separated by tabs, or by commas where its header has no tab."""
+    try:
+        header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header is cut otherwise
+            # As text first: pandas would turn a label "NA" into a missing one and an id "007" into 7.
+            return pd.read_csv(
+                path,
+                sep="\t" if "\t" in header else ",",
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        raise FormatError(
+            f"{path.name} to be a table with a header line", str(error), "mend or remove the file"
+        ) from error
+
+
 def typed_column(values: np.ndarray) -> np.ndarray:
     """Text as int64 where every value is a whole number, float64 where every value is a number, else text.
 
@@ -86,6 +118,24 @@ def typed_column(values: np.ndarray) -> np.ndarray:
     if present and all(_is_number(value) for value in present):
         return np.array([float(value) if value else np.nan for value in text])
     return np.array(text, dtype=str)
+
+
+def coord_name(name: str, own: Sequence[str] = ()) -> tuple[str, dict[str, str]]:
+    """A name under which a column can be a coordinate of `unit`, and the attr that keeps its own where that differs.
+
+    Parameters
+    ----------
+    name : str
+    own : sequence of str
+        Names the reader fills itself.
+
+    Examples
+    --------
+    >>> coord_name("depth"), coord_name("sort")
+    (('depth', {}), ('sort_', {'source_name': 'sort'}))
+    """
+    safe, attrs = variable_name(name)
+    return (f"{safe}_", {"source_name": name}) if safe in _RESERVED or safe in own else (safe, attrs)
 
 
 def _is_number(value: str) -> bool:

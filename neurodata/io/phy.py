@@ -14,39 +14,14 @@ import xarray as xr
 
 from neurodata._core.provenance import with_operation
 from neurodata.containers import make_recording, make_spikes
-from neurodata.containers._coords import variable_name
 from neurodata.errors import FormatError, MissingOptionError, NeurodataWarning, OptionError, RecordingError
-from neurodata.io._cluster_tables import read_cluster_table, typed_column
+from neurodata.io._cluster_tables import coord_name, read_cluster_table, typed_column
 from neurodata.io._npy import read_npy
 from neurodata.io._templates import best_channels
 from neurodata.io.registry import BY_CONTENT, NO, Reader
 
-# Names a column of a cluster table cannot take: they mean something else in the spikes node.
-_TAKEN = {
-    "unit",
-    "spike",
-    "epoch",
-    "time",
-    "spike_time",
-    "spike_id",
-    "spike_unit",
-    "spike_count",
-    "spike_sample",
-    "spike_amplitude",
-    "support",
-    "support_start",
-    "support_stop",
-    "counts",
-    "time_unit",
-    "sampling_rate",
-    "sort",
-    "attrs",
-    "quality",
-    "channel",
-    "x",
-    "y",
-    "shank",
-}
+# Coordinates that this reader makes itself.
+_OWN = ("quality", "channel", "x", "y", "shank")
 _TIME_UNITS = ("sample", "s", "ms", "us")
 
 
@@ -306,9 +281,7 @@ def _table_coords(clusters: np.ndarray, table: pd.DataFrame) -> dict[str, xr.Var
             quality = np.where(quality == "", columns[name].astype(str).astype(object), quality)
     coords = {"quality": xr.Variable("unit", quality.astype(str))}
     for name, values in columns.items():
-        safe, attrs = variable_name(name)
-        if safe in _TAKEN:
-            safe, attrs = f"{safe}_", {"source_name": name}
+        safe, attrs = coord_name(name, _OWN)
         coords[safe] = xr.Variable("unit", values, attrs)
     return coords
 
