@@ -47,9 +47,10 @@ def _placeholders(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
         return values
     filled = np.where(missing, 0.0, values)
     where = np.arange(values.shape[-1])
-    for place in zip(*np.nonzero(missing.any(axis=-1) & ~missing.all(axis=-1)), strict=True):
+    for place in np.ndindex(values.shape[:-1]):
         seen = ~missing[place]
-        filled[place] = np.interp(where, where[seen], values[place][seen])
+        if seen.any():
+            filled[place] = np.interp(where, where[seen], values[place][seen])
     return filled
 
 

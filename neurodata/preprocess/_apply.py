@@ -13,7 +13,9 @@ from neurodata.containers.recording import is_recording, recordings
 from neurodata.errors import RecordingError
 from neurodata.schema import modality_of
 
-T = TypeVar("T", xr.DataArray, xr.Dataset, xr.DataTree)
+# What comes in goes out: a DataArray, a node, or a recording.
+Data = TypeVar("Data", xr.DataArray, xr.Dataset, xr.DataTree)
+Nodes = TypeVar("Nodes", xr.Dataset, xr.DataTree)
 
 
 def node_of(data: Any, modality: str) -> xr.Dataset:
@@ -39,11 +41,14 @@ def node_of(data: Any, modality: str) -> xr.Dataset:
     return data.to_dataset(inherit=False)
 
 
-def on_nodes(data: T, modality: str, change: Callable[[xr.Dataset], xr.Dataset]) -> T:
+def on_nodes(data: Nodes, modality: str, change: Callable[[xr.Dataset], xr.Dataset]) -> Nodes:
     """`change` applied to every node of a modality in a recording, or to a single node; the type stays."""
     if isinstance(data, xr.Dataset):
         return change(data)
-    assert isinstance(data, xr.DataTree)
+    if not isinstance(data, xr.DataTree):
+        raise RecordingError(
+            f"a DataArray, a node {modality!r}, or a recording", f"a {type(data).__name__}", "pass one of them"
+        )
     if not data.children:
         return xr.DataTree(change(data.to_dataset(inherit=False)), name=data.name)
     if not is_recording(data):

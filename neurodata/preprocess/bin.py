@@ -154,17 +154,17 @@ def _from_spikes(node: xr.Dataset, width: float, start: float | None, stop: floa
 def _bins(
     times: np.ndarray, stretches: np.ndarray | None, width: float, start: float | None, stop: float | None
 ) -> _Bins:
-    known = stretches is not None and len(stretches) > 0
-    if (start is None or stop is None) and not known and times.size == 0:
+    known = stretches if stretches is not None and len(stretches) > 0 else None
+    if (start is None or stop is None) and known is None and times.size == 0:
         raise MissingOptionError(
             "the time to bin", "no spikes, and no recorded stretches (support)", "pass start= and stop= (s)"
         )
     if start is None:
-        start = float(stretches[0, 0]) if known else _grid_before(float(times.min()), width)
+        start = float(known[0, 0]) if known is not None else _grid_before(float(times.min()), width)
     if stop is not None:
         n_bins, dropped = _whole_bins(start, stop, width)
-    elif known:
-        n_bins, dropped = _whole_bins(start, float(stretches[-1, 1]), width)
+    elif known is not None:
+        n_bins, dropped = _whole_bins(start, float(known[-1, 1]), width)
     else:
         # One bin more than the guess needs at most: the last spike decides.
         n_bins = max(int(np.floor((float(times.max()) - start) / width)), 0) + 1

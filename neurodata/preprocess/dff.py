@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,20 +11,14 @@ import xarray as xr
 from neurodata._core.provenance import with_operation
 from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
 from neurodata.kernels.baseline import maximin, rolling_quantile, whole_quantile
-from neurodata.preprocess._apply import along_time, floating, logged, on_nodes
+from neurodata.preprocess._apply import Data, along_time, floating, logged, on_nodes
 from neurodata.preprocess._sampling import sampling_step, segment_slices, time_values
 
 Baseline = Literal["percentile", "maximin", "constant"]
 
 
-@overload
-def delta_f_over_f(data: xr.DataArray, **settings: Any) -> xr.DataArray: ...
-@overload
-def delta_f_over_f(data: xr.Dataset, **settings: Any) -> xr.Dataset: ...
-@overload
-def delta_f_over_f(data: xr.DataTree, **settings: Any) -> xr.DataTree: ...
 def delta_f_over_f(
-    data: xr.DataArray | xr.Dataset | xr.DataTree,
+    data: Data,
     *,
     baseline: Baseline = "percentile",
     window: float = 60.0,
@@ -33,7 +27,7 @@ def delta_f_over_f(
     neuropil: xr.DataArray | None = None,
     neuropil_coefficient: float | None = None,
     sampling_rate: float | None = None,
-) -> xr.DataArray | xr.Dataset | xr.DataTree:
+) -> Data:
     r"""Compute :math:`\Delta F / F_0 = (F - F_0) / F_0`, with :math:`F = F_{roi} - c F_{neuropil}`.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,21 +11,15 @@ import xarray as xr
 from neurodata._core.provenance import with_operation
 from neurodata.errors import OptionError, RecordingError
 from neurodata.kernels.filtering import padding, zero_phase
-from neurodata.preprocess._apply import along_time, floating, is_counts, logged, on_nodes
+from neurodata.preprocess._apply import Data, along_time, floating, is_counts, logged, on_nodes
 from neurodata.preprocess._channels import voltage_channels, with_channels
 from neurodata.preprocess._sampling import regular_slices, sampling_step, time_values
 
 Short = Literal["error", "nan"]
 
 
-@overload
-def filter(data: xr.DataArray, *args: Any, **settings: Any) -> xr.DataArray: ...
-@overload
-def filter(data: xr.Dataset, *args: Any, **settings: Any) -> xr.Dataset: ...
-@overload
-def filter(data: xr.DataTree, *args: Any, **settings: Any) -> xr.DataTree: ...
 def filter(
-    data: xr.DataArray | xr.Dataset | xr.DataTree,
+    data: Data,
     highpass: float | None = None,
     lowpass: float | None = None,
     *,
@@ -34,7 +28,7 @@ def filter(
     notch_quality: float = 30.0,
     short: Short = "error",
     sampling_rate: float | None = None,
-) -> xr.DataArray | xr.Dataset | xr.DataTree:
+) -> Data:
     """Filter without phase shift: a Butterworth filter run forwards and backwards, and notches.
 
     Every stretch without gap or NaN is filtered by itself, its ends extended by odd reflection (SciPy's

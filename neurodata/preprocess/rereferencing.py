@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 
 from neurodata._core.provenance import with_operation
 from neurodata.errors import OptionError, RecordingError
-from neurodata.preprocess._apply import floating, logged, on_nodes
+from neurodata.preprocess._apply import Data, floating, logged, on_nodes
 from neurodata.preprocess._channels import voltage_channels, with_channels
 
 
-@overload
-def rereference(data: xr.DataArray, *args: Any, **settings: Any) -> xr.DataArray: ...
-@overload
-def rereference(data: xr.Dataset, *args: Any, **settings: Any) -> xr.Dataset: ...
-@overload
-def rereference(data: xr.DataTree, *args: Any, **settings: Any) -> xr.DataTree: ...
 def rereference(
-    data: xr.DataArray | xr.Dataset | xr.DataTree,
+    data: Data,
     reference: str | int | Sequence[str | int] = "average",
     *,
     ch_type: str = "eeg",
-) -> xr.DataArray | xr.Dataset | xr.DataTree:
+) -> Data:
     """Subtract a reference from all channels of one type.
 
     Parameters

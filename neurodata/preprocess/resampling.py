@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from neurodata._core.provenance import with_operation
 from neurodata.containers._coords import TIME_ATTRS
 from neurodata.errors import OptionError, RecordingError
 from neurodata.kernels.resampling import linear, polyphase
-from neurodata.preprocess._apply import floating, is_counts, logged, on_nodes
+from neurodata.preprocess._apply import Data, floating, is_counts, logged, on_nodes
 from neurodata.preprocess._sampling import GAP_STEPS, regular_slices, sampling_step, segment_slices, time_values
 
 Method = Literal["polyphase", "linear"]
@@ -20,20 +20,14 @@ Method = Literal["polyphase", "linear"]
 _MAX_FACTOR = 10_000
 
 
-@overload
-def resample(data: xr.DataArray, *args: Any, **settings: Any) -> xr.DataArray: ...
-@overload
-def resample(data: xr.Dataset, *args: Any, **settings: Any) -> xr.Dataset: ...
-@overload
-def resample(data: xr.DataTree, *args: Any, **settings: Any) -> xr.DataTree: ...
 def resample(
-    data: xr.DataArray | xr.Dataset | xr.DataTree,
+    data: Data,
     rate: float,
     *,
     method: Method = "polyphase",
     max_gap: float | None = None,
     sampling_rate: float | None = None,
-) -> xr.DataArray | xr.Dataset | xr.DataTree:
+) -> Data:
     """Change the sampling rate.
 
     Each gap-free stretch is resampled by itself and starts at its own first sample; gaps stay gaps, and nothing is
@@ -158,7 +152,7 @@ def _even(signal: xr.DataArray, time: np.ndarray, settings: dict[str, Any]) -> x
     for part in segment_slices(time, max_gap):
         first, last = time[part.start], time[part.stop - 1]
         pieces.append(first + np.arange(int(np.floor((last - first) * fine_rate + 1e-6)) + 1) / fine_rate)
-    fine = _along_new_time(linear, signal, np.concatenate(pieces), time=time, new_time=None, max_gap=max_gap)
+    fine = _along_new_time(linear, signal, np.concatenate(pieces), time=time, max_gap=max_gap)
     if multiple == 1:
         return fine
     bounds = np.cumsum([0, *(piece.size for piece in pieces)])
@@ -168,7 +162,7 @@ def _even(signal: xr.DataArray, time: np.ndarray, settings: dict[str, Any]) -> x
 
 def _along_new_time(function: Any, signal: xr.DataArray, new_time: np.ndarray, **settings: Any) -> xr.DataArray:
     """`function(array (..., time)) -> array (..., new time)`, other coordinates kept."""
-    if "new_time" in settings:
+    if function is linear:
         settings["new_time"] = new_time
     if signal.chunks is not None:
         signal = signal.chunk({dim: -1 if dim == "time" else "auto" for dim in signal.dims})
