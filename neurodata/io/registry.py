@@ -38,6 +38,7 @@ _MODULES = (
     "hdf5",
     "table",
     "tracking",
+    "edf",
     "mne",
     "bids",
     "xdf",
