@@ -71,6 +71,10 @@ class StoreError(NeurodataError, OSError):
     """A recording or a result could not be written; what was there before is untouched."""
 
 
+class DownloadError(NeurodataError, OSError):
+    """A public recording could not be fetched."""
+
+
 class NotFittedError(NeurodataError, ValueError, AttributeError):
     """A result was asked of an estimator before `fit`."""
 
