@@ -15,6 +15,7 @@ import xarray as xr
 from neurodata.containers._coords import column_values, variable_name
 from neurodata.containers.behaviour import make_behaviour
 from neurodata.containers.eeg import make_eeg
+from neurodata.containers.time_index import regular_time
 from neurodata.containers.trials import make_events, make_trials
 from neurodata.errors import FormatError
 from neurodata.io.h5_lazy import ScaledDataset, lazy
@@ -80,7 +81,8 @@ def read_electrical(
             )
         ),
         channel=channel,
-        **time.arguments(),
+        time=regular_time(data.shape[0], time.rate, time.start) if time.rate is not None else time.timestamps,
+        sampling_rate=time.rate,
         ch_type=ch_type or _kind(series.name, parent_types),
         ch_unit="V" if volt else unit,
         bad=bad,
