@@ -1,3 +1,5 @@
 from .bridge_neo import from_neo as from_neo
+from .bridge_spikeinterface import from_spikeinterface as from_spikeinterface
+from .bridge_spikeinterface import to_spikeinterface as to_spikeinterface
 from .load import load as load
 from .registry import readers as readers
