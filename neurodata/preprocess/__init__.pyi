@@ -8,5 +8,7 @@ from .resampling import resample as resample
 from .scale import zscore as zscore
 from .segments import regular_segments as regular_segments
 from .smoothing import smooth as smooth
+from .spectra import power_spectrum as power_spectrum
+from .spectra import spectrogram as spectrogram
 from .split import blocked_splits as blocked_splits
 from .split import train_test_blocks as train_test_blocks
