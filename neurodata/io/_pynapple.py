@@ -102,7 +102,7 @@ def _spikes(nap: Any, group: Any) -> xr.Dataset:
     if members and all(isinstance(member, nap.Tsd) for member in members):
         amplitude = np.concatenate([np.asarray(member.d, dtype=np.float64) for member in members])
     support = np.asarray(group.time_support.values)
-    coords = {}
+    coords: dict[str, Any] = {}
     for name, column in columns.items():
         safe, attrs = coord_name(name)
         coords[safe] = xr.Variable("unit", column, attrs)
