@@ -221,7 +221,8 @@ def eeg_problems(node: xr.Dataset) -> list[str]:
 
 def behaviour_problems(node: xr.Dataset) -> list[str]:
     """Problems of a `behaviour` node."""
-    found = _common_problems(node, "behaviour") + _increasing_problems(node, "time")
+    # Cameras deliver two frames in one tick of the clock now and then: both are kept.
+    found = _common_problems(node, "behaviour") + _increasing_problems(node, "time", repeats=True)
     if "position" not in node and "value" not in node:
         found.append("neither position nor value is there")
     for dim in ("signal", "keypoint", "individual", "space"):
@@ -314,8 +315,11 @@ def _unique_problems(node: xr.Dataset, dim: str) -> list[str]:
     return [f"{dim} ids must be unique, but {twice[:5].tolist()} come more than once"] if twice.size else []
 
 
-def _increasing_problems(node: xr.Dataset, dim: str) -> list[str]:
-    """Times must be finite and increase. A lazy regular time axis is increasing by construction and is not read."""
+def _increasing_problems(node: xr.Dataset, dim: str, *, repeats: bool = False) -> list[str]:
+    """Times must be finite and increase; with `repeats`, equal ones may follow each other.
+
+    A lazy regular time axis is increasing by construction and is not read.
+    """
     if dim not in node.dims:
         return []
     if dim not in node.coords:
@@ -327,7 +331,8 @@ def _increasing_problems(node: xr.Dataset, dim: str) -> list[str]:
         return [f"{dim} must be float64 seconds, not {times.dtype}"]
     if not np.isfinite(times).all():
         return [f"{dim} holds NaN or infinite values"]
-    backwards = int((np.diff(times) <= 0).sum())
+    step = np.diff(times)
+    backwards = int((step < 0).sum() if repeats else (step <= 0).sum())
     return [f"{dim} must increase, but {backwards} steps do not"] if backwards else []
 
 
