@@ -1,0 +1,9 @@
+from .aligned import average as average
+from .aligned import averages as averages
+from .calcium import traces as traces
+from .eeg import signals as signals
+from .eeg import spectrum as spectrum
+from .matrices import rdm as rdm
+from .matrices import weights as weights
+from .spikes import raster as raster
+from .states import states as states
