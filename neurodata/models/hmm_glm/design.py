@@ -1,0 +1,176 @@
+"""The design matrix: a column of ones, and each unit's recent counts weighted by each basis shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from neurodata.errors import RecordingError
+from neurodata.models.sequences import CountSequences
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How columns are laid out: ones, then (pre, basis) for coupling, then (unit, self basis) when there is one.
+
+    Attributes
+    ----------
+    basis : array (basis, lag)
+        Coupling shapes.
+    self_basis : array (self basis, lag) or None
+        Shapes of a unit's own history; None when it is coupled to itself as to any other unit.
+    """
+
+    n_units: int
+    basis: np.ndarray
+    self_basis: np.ndarray | None
+
+    @property
+    def n_lags(self) -> int:
+        """Longest history, bins."""
+        return max(self.basis.shape[1], 0 if self.self_basis is None else self.self_basis.shape[1])
+
+    @property
+    def n_coupling(self) -> int:
+        """Number of coupling columns."""
+        return self.n_units * len(self.basis)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return 1 + self.n_coupling + (0 if self.self_basis is None else self.n_units * len(self.self_basis))
+
+    def free(self) -> np.ndarray | None:
+        """Which coefficients (column, post) exist; None when all do."""
+        if self.self_basis is None:
+            return None
+        own = np.eye(self.n_units, dtype=bool)
+        free = np.ones((self.n_columns, self.n_units), dtype=bool)
+        free[1 : 1 + self.n_coupling] = np.repeat(~own, len(self.basis), axis=0)
+        free[1 + self.n_coupling :] = np.repeat(own, len(self.self_basis), axis=0)
+        return free
+
+    def coefficients(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Coupling (state, post, pre, basis) and self coefficients (state, unit, self basis) of `theta`."""
+        n_states, n_units = len(theta), self.n_units
+        coupling = theta[:, 1 : 1 + self.n_coupling].reshape(n_states, n_units, -1, n_units).transpose(0, 3, 1, 2)
+        if self.self_basis is None:
+            return coupling.copy(), None
+        own = theta[:, 1 + self.n_coupling :].reshape(n_states, n_units, -1, n_units)
+        return coupling.copy(), np.einsum("smjm->smj", own).copy()
+
+    def theta(self, intercept: np.ndarray, coupling: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        """The inverse of `coefficients`: (state, column, post)."""
+        n_states = len(intercept)
+        parts = [intercept[:, None], coupling.transpose(0, 2, 3, 1).reshape(n_states, -1, self.n_units)]
+        if own is not None:
+            block = np.zeros((n_states, self.n_units, own.shape[2], self.n_units))
+            index = np.arange(self.n_units)
+            block[:, index, :, index] = own.transpose(1, 0, 2)
+            parts.append(block.reshape(n_states, -1, self.n_units))
+        return np.concatenate(parts, axis=1)
+
+    def filters(self, coupling: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        """Filters (state, post, pre, lag)."""
+        filters = np.zeros((*coupling.shape[:3], self.n_lags))
+        filters[..., : self.basis.shape[1]] = coupling @ self.basis
+        if own is not None:
+            index = np.arange(self.n_units)
+            filters[:, index, index] = 0.0
+            filters[:, index, index, : self.self_basis.shape[1]] = own @ self.self_basis
+        return filters
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows of the regression: bins whose count and whole history were observed.
+
+    Attributes
+    ----------
+    columns : array (row, column), float64
+    counts : array (row, unit), int32
+        -1 where not observed.
+    row_bin : array (row,)
+        Bin of the chain that each row belongs to. Other bins say nothing about the state by themselves.
+    starts : array (sequence + 1,)
+        First bin of each sequence, and the number of bins last.
+    constant : float
+        The part ``-sum log x!`` of the log-likelihood.
+    """
+
+    columns: np.ndarray
+    counts: np.ndarray
+    row_bin: np.ndarray
+    starts: np.ndarray
+    constant: float
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of the chain."""
+        return int(self.starts[-1])
+
+    @property
+    def n_observed(self) -> np.ndarray:
+        """Observed counts of each unit."""
+        return (self.counts >= 0).sum(axis=0)
+
+    @property
+    def n_spikes(self) -> np.ndarray:
+        """Spikes of each unit."""
+        return np.where(self.counts > 0, self.counts, 0).sum(axis=0)
+
+
+def build_design(sequences: CountSequences, layout: Layout) -> Design:
+    """Design matrix of count sequences.
+
+    A count is used when it was observed and so was the history it is regressed on: the first `n_lags` bins of a
+    sequence, and the bins after a missing count, are left out of the likelihood. Nothing is imputed. A unit without any
+    observed count in a sequence is not part of that sequence: it contributes nothing to the others there.
+
+    Raises
+    ------
+    RecordingError
+        When no bin has a complete history.
+    """
+    lags, counts = layout.n_lags, sequences.counts
+    usable = np.zeros(len(counts), dtype=bool)
+    for a, b in zip(sequences.starts[:-1], sequences.starts[1:], strict=True):
+        usable[a:b] = _complete_history(counts[a:b], lags)
+    usable &= (counts >= 0).any(axis=1)
+    row_bin = np.flatnonzero(usable)
+    if not row_bin.size:
+        longest = int(np.diff(sequences.starts).max())
+        raise RecordingError(
+            f"a stretch of more than {lags} fully observed bins (the history)",
+            f"the longest sequence has {longest} bins" if longest <= lags else "missing counts in every such stretch",
+            "shorten history=, or pass longer sequences",
+        )
+    columns = np.empty((len(row_bin), layout.n_columns))
+    columns[:, 0] = 1.0
+    active = np.maximum(counts, 0).astype(np.float64)
+    _fill(columns[:, 1 : 1 + layout.n_coupling], active, row_bin, layout.basis)
+    if layout.self_basis is not None:
+        _fill(columns[:, 1 + layout.n_coupling :], active, row_bin, layout.self_basis)
+    used = np.ascontiguousarray(counts[row_bin])
+    constant = -float(gammaln(used[used > 1] + 1.0).sum())
+    return Design(columns, used, row_bin, sequences.starts, constant)
+
+
+def _complete_history(counts: np.ndarray, lags: int) -> np.ndarray:
+    """Bins of one sequence for which the `lags` bins before were observed in all units the sequence has."""
+    seen = counts >= 0
+    broken = (~seen[:, seen.any(axis=0)]).any(axis=1)
+    before = np.concatenate([[0], np.cumsum(broken)])
+    bins = np.arange(len(counts))
+    return (bins >= lags) & (before[bins] - before[np.maximum(bins - lags, 0)] == 0)
+
+
+def _fill(columns: np.ndarray, active: np.ndarray, row_bin: np.ndarray, basis: np.ndarray) -> None:
+    """``columns[:, pre * n_basis + j] = sum_k basis[j, k] * active[bin - k - 1, pre]``."""
+    for j, shape in enumerate(basis):
+        total = np.zeros((len(row_bin), active.shape[1]))
+        for k in np.flatnonzero(shape):
+            total += shape[k] * active[row_bin - k - 1]
+        columns[:, j :: len(basis)] = total

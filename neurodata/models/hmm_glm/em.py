@@ -1,0 +1,177 @@
+"""Expectation-maximisation for the switching regression: exact E-step, monotone M-step, stopping rule, restarts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from neurodata._core.progress import Progress, Silent
+from neurodata.kernels.hmm_nb import forward_backward
+from neurodata.kernels.poisson_nb import emission
+from neurodata.models.hmm_glm.design import Design
+from neurodata.models.hmm_glm.mstep import Penalty, maximise, select_rows
+
+# Rows whose posterior probability is below this are left out of a state's regression. It saves most of the work of
+# the M-step; should the objective fall because of it, the step is done again with all rows.
+_ROW_THRESHOLD = 1e-4
+# Pseudo-counts of the Dirichlet priors: every transition and every first state stays possible.
+_TRANSITION_PSEUDO = 0.1
+_INITIAL_PSEUDO = 1.0
+_CHUNK_VALUES = 2**19
+# A fall of the objective by more than this part of itself is not rounding.
+_ROUNDING = 1e-10
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What EM estimates.
+
+    Attributes
+    ----------
+    theta : array (state, column, unit)
+        Coefficients; column 0 is the intercept.
+    initial : array (state,)
+    transition : array (state, state)
+    """
+
+    theta: np.ndarray
+    initial: np.ndarray
+    transition: np.ndarray
+
+    def permuted(self, order: np.ndarray) -> Parameters:
+        """The same model with its states in another order."""
+        return Parameters(self.theta[order], self.initial[order], self.transition[np.ix_(order, order)])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the E-step returns: `gamma` (bin, state), expected transitions and first states, log Z (sequence,)."""
+
+    gamma: np.ndarray
+    pair: np.ndarray
+    first: np.ndarray
+    log_z: np.ndarray
+
+    def permuted(self, order: np.ndarray) -> Posterior:
+        """The same posterior with the states in another order."""
+        return Posterior(self.gamma[:, order], self.pair[np.ix_(order, order)], self.first[order], self.log_z)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The data and the priors, all that does not change during a fit."""
+
+    design: Design
+    link: int
+    penalty: Penalty
+    stickiness: float
+
+    def log_prior(self, parameters: Parameters) -> float:
+        """Log of the priors of all parameters, up to a constant."""
+        pseudo = self.transition_pseudo(len(parameters.initial))
+        return float(
+            self.penalty.value(parameters.theta).sum()
+            + (pseudo * np.log(parameters.transition)).sum()
+            + (_INITIAL_PSEUDO * np.log(parameters.initial)).sum()
+        )
+
+    def transition_pseudo(self, n_states: int) -> np.ndarray:
+        """Pseudo-counts of the sticky Dirichlet prior."""
+        return _TRANSITION_PSEUDO + self.stickiness * np.eye(n_states)
+
+
+@dataclass
+class Run:
+    """One run of EM: where it is, and the course of log-likelihood and objective."""
+
+    parameters: Parameters
+    posterior: Posterior
+    log_likelihood: list[float] = field(default_factory=list)
+    objective: list[float] = field(default_factory=list)
+    converged: bool = False
+
+
+def state_log_likelihood(design: Design, theta: np.ndarray, link: int) -> np.ndarray:
+    """Log-likelihood of each bin under each state, (bin, state), without ``-log x!``; 0 in bins that are no row."""
+    n_states, n_columns, n_units = theta.shape
+    flat = np.ascontiguousarray(theta.transpose(1, 0, 2)).reshape(n_columns, n_states * n_units)
+    out = np.zeros((design.n_bins, n_states))
+    chunk = max(256, _CHUNK_VALUES // (n_states * n_units))
+    for a in range(0, len(design.columns), chunk):
+        rows = slice(a, a + chunk)
+        eta = (design.columns[rows] @ flat).reshape(-1, n_states, n_units)
+        part = np.empty(eta.shape[:2])
+        emission(eta, design.counts[rows], link, part)
+        out[design.row_bin[rows]] = part
+    return out
+
+
+def e_step(design: Design, parameters: Parameters, link: int) -> Posterior:
+    """Exact posterior of the states."""
+    log_likelihood = state_log_likelihood(design, parameters.theta, link)
+    log_z, gamma, pair, first = forward_backward(
+        log_likelihood, design.starts, parameters.initial, parameters.transition
+    )
+    return Posterior(gamma, pair, first, log_z)
+
+
+def m_step(
+    problem: Problem, posterior: Posterior, theta: np.ndarray, threshold: float = _ROW_THRESHOLD, **solver: float
+) -> Parameters:
+    """Parameters that raise the expected log-likelihood plus log-prior; `theta` is where to start."""
+    design = problem.design
+    gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
+    rows = select_rows(design.columns, design.counts, gamma, threshold)
+    pair = posterior.pair + problem.transition_pseudo(gamma.shape[1])
+    first = posterior.first + _INITIAL_PSEUDO
+    return Parameters(
+        maximise(rows, theta, problem.penalty, problem.link, **solver),
+        first / first.sum(),
+        pair / pair.sum(axis=1, keepdims=True),
+    )
+
+
+def begin(problem: Problem, parameters: Parameters) -> Run:
+    """A run at its first point."""
+    run = Run(parameters, e_step(problem.design, parameters, problem.link))
+    _record(problem, run)
+    return run
+
+
+def _record(problem: Problem, run: Run) -> None:
+    log_likelihood = float(run.posterior.log_z.sum()) + problem.design.constant
+    run.log_likelihood.append(log_likelihood)
+    run.objective.append(log_likelihood + problem.log_prior(run.parameters))
+
+
+def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Progress | None = None) -> Run:
+    """Up to `max_iter` EM iterations, or until the objective gains less than `tol` of itself in one.
+
+    The objective is the log-likelihood plus the log-prior. It never falls: an iteration that would lower it is done
+    again with every row, and if that is no better EM stops where it was.
+    """
+    progress = progress or Silent()
+    for _ in range(max_iter):
+        previous = run.objective[-1]
+        for threshold in (_ROW_THRESHOLD, 0.0):
+            parameters = m_step(problem, run.posterior, run.parameters.theta, threshold)
+            candidate = replace(
+                run,
+                parameters=parameters,
+                posterior=e_step(problem.design, parameters, problem.link),
+                log_likelihood=list(run.log_likelihood),
+                objective=list(run.objective),
+            )
+            _record(problem, candidate)
+            if candidate.objective[-1] >= previous - _ROUNDING * abs(previous):
+                break
+        else:
+            run.converged = True
+            return run
+        run = candidate
+        progress.update(1, f"{run.objective[-1]:.6g}")
+        if run.objective[-1] - previous <= tol * abs(previous):
+            run.converged = True
+            return run
+    return run

@@ -1,0 +1,451 @@
+"""HMMGLM: the estimator. Arrays with labels in, arrays with labels out; the numerics are in the files beside it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from neurodata._core.parallel import run_parallel
+from neurodata._core.progress import Progress, as_progress
+from neurodata._core.rng import RNGLike, generator
+from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
+from neurodata.errors import NeurodataWarning, OptionError, RecordingError
+from neurodata.kernels.hmm_nb import forward_backward, viterbi
+from neurodata.kernels.poisson_nb import LINKS
+from neurodata.models.base import Model
+from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
+from neurodata.models.hmm_glm.design import Design, Layout, build_design
+from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
+from neurodata.models.hmm_glm.laplace import weight_standard_error
+from neurodata.models.hmm_glm.mstep import Penalty
+from neurodata.models.hmm_glm.settings import check_settings
+from neurodata.models.hmm_glm.simulation import simulate_counts
+from neurodata.models.hmm_glm.starts import intercept_guess, one_state, start
+from neurodata.models.sequences import CountSequences, read_counts
+
+Counts = xr.DataArray | Sequence[xr.DataArray]
+
+# EM iterations every restart gets before the best one is continued.
+_SHORT_RUN = 8
+# Precision of the intercepts relative to that of the weights: ten times the spread, round each unit's mean count.
+_INTERCEPT_PRECISION = 0.01
+
+
+class HMMGLM(Model):
+    """Hidden brain states, each with its own couplings between units: a switching Poisson regression.
+
+    In state s, unit n spikes with mean count ``f(b[s, n] + sum over m, k of h[s, n, m, k] * x[t - k, m])`` per bin,
+    x the counts of all units m in the bins before and f the link. States follow a Markov chain.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of hidden states; 1 is a plain regression.
+    prior : None
+        Prior that ties couplings across states. This version has none.
+    basis : {"raised_cosine", "exponential"}
+        Shape of the filters h over lags: weighted raised cosines, or one column ``exp(-k)`` (`n_basis` is ignored).
+    n_basis : int
+        Raised cosines per pair; at most one per bin of `history`.
+    history : float
+        Longest lag, s.
+    self_history : float, optional
+        A length (s) gives each unit a basis for its own past: the first bin by itself (refractoriness) and raised
+        cosines over the rest. By default a unit is coupled to itself as to any other.
+    link : {"exp", "softplus", "sigmoid"}
+        ``f``. The sigmoid, at most one spike per bin on average, is not concave.
+    stickiness : float
+        Pseudo-count added to staying in a state (Dirichlet prior of the transitions).
+    n_restarts : int
+        Starts of EM. Each gets a few iterations, the best is continued.
+    max_iter : int
+        Most EM iterations.
+    tol : float
+        Stop when the objective gains less than this part of itself in an iteration.
+    share_intercept : bool
+        One intercept per unit in all states.
+    ridge : float
+        Precision of the Gaussian prior of the weights. Every basis shape sums to 1, so a weight is the filter summed
+        over lags and the default 1 says that weights of about 1 are usual; a recording of some minutes outweighs it.
+        Intercepts are drawn to the unit's mean count with a hundredth of it. 0 is maximum likelihood.
+    rng : int, Generator or None
+        Of the restarts. The same seed gives the same fit.
+    n_jobs : int
+        Processes for the restarts.
+    progress : bool
+        Show a bar.
+
+    Attributes
+    ----------
+    filter_ : DataArray (state, post, pre, lag)
+        h; `lag` in s. NaN for units without an observed count.
+    weight_ : DataArray (state, post, pre)
+        Filters summed over lags.
+    weight_se_ : DataArray (state, post, pre)
+        Standard errors from the curvature at the fit, the states taken as their posterior.
+    intercept_ : DataArray (state, unit)
+        b.
+    transition_ : DataArray (state, state_2)
+        Probability of going from `state` to `state_2` in one bin.
+    initial_ : DataArray (state,)
+        Probability of the first state of a sequence.
+    occupancy_ : DataArray (state,)
+        Expected part of the bins in each state; states are in descending order of it.
+    log_likelihood_, objective_ : DataArray (iteration,)
+        Log-likelihood, and log-likelihood plus log-prior, which never falls.
+    restart_objective_ : DataArray (restart,)
+        Objective of every restart when the best was chosen.
+    rate_ : DataArray (unit,)
+        Mean count per bin of the fitted data, the baseline of `score`.
+    coefficient_, self_coefficient_ : DataArray
+        Weights of the basis shapes.
+    converged_, n_iter_, bin_width_, weight_se_method_
+        Whether `tol` was met; EM iterations; s; see `weight_se_`.
+
+    Notes
+    -----
+    After Li, Kim, Rodgers, Choi and Wu 2024 (ICLR, arXiv:2310.15263), without its priors. Departures: the E-step is
+    exact over all sequences at once, the M-step raises the exact objective, transitions have a sticky Dirichlet prior,
+    intercepts differ between states unless shared, and EM has a stopping rule and restarts.
+
+    A count enters the likelihood when it was observed (not NaN) and so was the whole history before it. The first
+    `history` of a sequence, and as much after a missing count, therefore inform the chain only through their
+    neighbours. A unit that is NaN throughout a sequence is not part of that sequence.
+
+    Examples
+    --------
+    >>> import neurodata as nd, numpy as np
+    >>> counts = nd.containers.make_counts(np.random.default_rng(0).poisson(0.5, (300, 3)), bin_width=0.02)
+    >>> model = nd.models.HMMGLM(n_states=2, n_restarts=2, rng=0).fit(counts)
+    >>> model.weight_.dims, model.predict_proba(counts).dims
+    (('state', 'post', 'pre'), ('time', 'state'))
+    """
+
+    _results: ClassVar[tuple[str, ...]] = (
+        "filter_",
+        "weight_",
+        "weight_se_",
+        "intercept_",
+        "transition_",
+        "initial_",
+        "occupancy_",
+        "log_likelihood_",
+        "objective_",
+        "restart_objective_",
+        "rate_",
+        "coefficient_",
+        "self_coefficient_",
+        "basis_",
+        "self_basis_",
+    )
+    _facts: ClassVar[tuple[str, ...]] = ("converged_", "n_iter_", "bin_width_", "weight_se_method_", "largest_count_")
+
+    def __init__(
+        self,
+        *,
+        n_states: int = 3,
+        prior: str | None = None,
+        basis: str = "raised_cosine",
+        n_basis: int = 3,
+        history: float = 0.1,
+        self_history: float | None = None,
+        link: str = "exp",
+        stickiness: float = 10.0,
+        n_restarts: int = 5,
+        max_iter: int = 200,
+        tol: float = 1e-6,
+        share_intercept: bool = False,
+        ridge: float = 1.0,
+        rng: RNGLike = None,
+        n_jobs: int = 1,
+        progress: bool | Progress = False,
+    ) -> None:
+        self.n_states = n_states
+        self.prior = prior
+        self.basis = basis
+        self.n_basis = n_basis
+        self.history = history
+        self.self_history = self_history
+        self.link = link
+        self.stickiness = stickiness
+        self.n_restarts = n_restarts
+        self.max_iter = max_iter
+        self.tol = tol
+        self.share_intercept = share_intercept
+        self.ridge = ridge
+        self.rng = rng
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    def fit(self, data: Counts) -> HMMGLM:
+        """Fit the model.
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts (time, unit), (trial, time, unit), or a list of such; NaN = not observed. The bin width is
+            ``attrs["bin_width"]``, else the step of a regular `time`; a jump in `time` begins a new sequence.
+
+        Returns
+        -------
+        HMMGLM
+            The model itself.
+
+        Raises
+        ------
+        OptionError
+            Settings that make no sense, all of them at once.
+        RecordingError, MissingOptionError
+            Data that are no counts, without spikes, shorter than the history, or of unknown bin width.
+        """
+        check_settings(self.get_params(deep=False))
+        sequences = read_counts(data)
+        layout = self._make_layout(len(sequences.unit), sequences.bin_width)
+        design = build_design(sequences, layout)
+        if self.n_states > len(design.columns):
+            raise OptionError(
+                f"no more states than bins that can be used, {len(design.columns)}",
+                f"n_states={self.n_states}",
+                "fit fewer states or longer data",
+            )
+        problem = self._make_problem(design, layout)
+        run, restart_objective = self._search(problem)
+        run = _by_occupancy(run)
+        error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
+        self._forget()
+        self._store(sequences, layout, problem, run, error)
+        self.restart_objective_ = xr.DataArray(restart_objective, dims="restart", attrs={"units": "nat"})
+        self.converged_ = run.converged
+        self.n_iter_ = len(run.objective) - 1
+        self.bin_width_ = sequences.bin_width
+        self.weight_se_method_ = method
+        self.largest_count_ = int(sequences.counts.max())
+        self._name_results()
+        if not run.converged:
+            warnings.warn(
+                f"EM stopped after max_iter={self.max_iter} iterations before its objective settled to tol={self.tol:g}",
+                NeurodataWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def predict(self, data: Counts) -> xr.DataArray | list[xr.DataArray]:
+        """Most probable path of states (Viterbi).
+
+        Returns
+        -------
+        DataArray (time,) or (trial, time), or a list of them as `data` is
+            State of each bin; -1 in bins outside the first and last observed one.
+        """
+        sequences, design = self._design(data)
+        path, _ = viterbi(*self._chain(design))
+        return sequences.restore(path, -1, long_name="most probable state")
+
+    def predict_proba(self, data: Counts) -> xr.DataArray | list[xr.DataArray]:
+        """Posterior probability of each state in each bin.
+
+        Returns
+        -------
+        DataArray (time, state) or (trial, time, state), or a list of them as `data` is
+            NaN in bins outside the first and last observed one.
+        """
+        sequences, design = self._design(data)
+        _, gamma, _, _ = forward_backward(*self._chain(design))
+        return sequences.restore(
+            gamma, np.nan, {"state": self.initial_["state"].values}, units="1", long_name="posterior probability"
+        )
+
+    def log_likelihood(self, data: Counts) -> float:
+        """Exact log-likelihood (nats) of counts, summed over all paths of states."""
+        _, design = self._design(data)
+        return float(forward_backward(*self._chain(design))[0].sum()) + design.constant
+
+    def score(self, data: Counts) -> float:
+        """Bits per spike gained over a constant rate of each unit, the one it had in the fitted data.
+
+        The score of held-out data is the model's honest measure. Only counts with a complete history are scored.
+        """
+        _, design = self._design(data)
+        log_likelihood = float(forward_backward(*self._chain(design))[0].sum()) + design.constant
+        counts = np.where(design.counts >= 0, design.counts, np.nan)
+        fitted = np.isfinite(self.rate_.values)
+        baseline = poisson_log_likelihood(counts[:, fitted], self.rate_.values[fitted])
+        return bits_per_spike(log_likelihood, baseline, float(design.n_spikes.sum()))
+
+    def simulate(self, n_bins: int, *, rng: RNGLike = None) -> xr.Dataset:
+        """Draw states and counts from the fitted model, beginning with a silent history.
+
+        Parameters
+        ----------
+        n_bins : int
+        rng : int, Generator or None
+
+        Returns
+        -------
+        Dataset
+            `counts` (time, unit) and `state` (time).
+        """
+        from neurodata.containers.spikes import make_counts
+
+        self._require_fit()
+        layout, theta = self._fitted_layout(), self._theta()
+        coupling, own = layout.coefficients(theta)
+        counts, state, capped = simulate_counts(
+            theta[:, 0],
+            layout.filters(coupling, own),
+            self.initial_.values,
+            self.transition_.values,
+            LINKS[self.link],
+            int(n_bins),
+            2 * self.largest_count_ + 1,
+            generator(rng),
+        )
+        if capped:
+            warnings.warn(
+                f"the fitted excitation feeds on itself: {capped} counts were held at {2 * self.largest_count_ + 1}",
+                NeurodataWarning,
+                stacklevel=2,
+            )
+        labelled = make_counts(counts, self.bin_width_, unit=self.intercept_["unit"].values)
+        return xr.Dataset({"counts": labelled, "state": ("time", state)}, attrs={"model": "HMMGLM"})
+
+    def _make_layout(self, n_units: int, bin_width: float) -> Layout:
+        basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
+        own = None
+        if self.self_history is not None:
+            own = refractory(self.n_basis, n_lags(self.self_history, bin_width, "self_history"))
+        return Layout(n_units, basis, own)
+
+    def _make_problem(self, design: Design, layout: Layout) -> Problem:
+        precision = np.full(layout.n_columns, float(self.ridge))
+        precision[0] *= _INTERCEPT_PRECISION
+        centre = np.zeros((layout.n_columns, layout.n_units))
+        centre[0] = intercept_guess(design, LINKS[self.link])
+        penalty = Penalty(precision, centre, layout.free(), bool(self.share_intercept))
+        return Problem(design, LINKS[self.link], penalty, float(self.stickiness))
+
+    def _search(self, problem: Problem) -> tuple[Run, np.ndarray]:
+        """All restarts for a few iterations, then the best to the end."""
+        base = one_state(problem.design, problem.penalty, problem.link)
+        n_restarts = 1 if self.n_states == 1 else self.n_restarts
+        short = min(_SHORT_RUN, self.max_iter)
+        rngs = generator(self.rng).spawn(n_restarts)
+        calls = [(problem, base, self.n_states, i, rngs[i], short, self.tol) for i in range(n_restarts)]
+        runs = run_parallel(_short_run, calls, self.n_jobs)
+        best = max(runs, key=lambda run: run.objective[-1])
+        restart_objective = np.array([run.objective[-1] for run in runs])
+        if not best.converged:
+            progress = as_progress(self.progress)
+            progress.start(self.max_iter - short, "EM")
+            try:
+                best = advance(problem, best, self.max_iter - short, self.tol, progress)
+            finally:
+                progress.close()
+        return best, restart_objective
+
+    def _store(self, sequences: CountSequences, layout: Layout, problem: Problem, run: Run, error: np.ndarray) -> None:
+        design, parameters = problem.design, run.parameters
+        state, unit = np.arange(self.n_states), sequences.unit
+        lag = sequences.bin_width * np.arange(1, layout.n_lags + 1)
+        coupling, own = layout.coefficients(parameters.theta)
+        filters, intercept = layout.filters(coupling, own), parameters.theta[:, 0].copy()
+        unseen = design.n_observed == 0
+        for array in (filters, coupling, error):
+            array[:, unseen] = np.nan
+            array[:, :, unseen] = np.nan
+        intercept[:, unseen] = np.nan
+        pair = {"state": state, "post": unit, "pre": unit}
+        gain = "spike/bin per spike/bin" if self.link == "softplus" else "1"
+
+        def labelled(values: np.ndarray, coords: dict[str, Any], units: str, long_name: str) -> xr.DataArray:
+            return xr.DataArray(
+                values, dims=tuple(coords), coords=coords, attrs={"units": units, "long_name": long_name}
+            )
+
+        self.filter_ = labelled(filters, {**pair, "lag": lag}, gain, "coupling filter")
+        self.filter_["lag"].attrs["units"] = "s"
+        self.weight_ = labelled(filters.sum(axis=-1), pair, gain, "coupling filter summed over lags")
+        self.weight_se_ = labelled(error, pair, gain, "standard error of the summed filter")
+        self.intercept_ = labelled(intercept, {"state": state, "unit": unit}, "1", "intercept")
+        self.transition_ = labelled(
+            parameters.transition, {"state": state, "state_2": state}, "1", "probability of state_2 after state"
+        )
+        self.initial_ = labelled(parameters.initial, {"state": state}, "1", "probability of the first state")
+        self.occupancy_ = labelled(run.posterior.gamma.mean(axis=0), {"state": state}, "1", "expected part of bins")
+        iteration = {"iteration": np.arange(len(run.objective))}
+        self.log_likelihood_ = labelled(np.array(run.log_likelihood), iteration, "nat", "log-likelihood")
+        self.objective_ = labelled(np.array(run.objective), iteration, "nat", "log-likelihood plus log-prior")
+        # Half a spike and one bin are added: a unit silent in training may spike in held-out data.
+        rate = np.where(unseen, np.nan, (design.n_spikes + 0.5) / (design.n_observed + 1.0))
+        self.rate_ = labelled(rate, {"unit": unit}, "1", "mean count per bin")
+        shapes = np.arange(len(layout.basis))
+        self.basis_ = labelled(layout.basis, {"basis": shapes, "basis_lag": lag[: layout.basis.shape[1]]}, "1", "basis")
+        self.coefficient_ = labelled(coupling, {**pair, "basis": shapes}, gain, "weight of each basis shape")
+        if own is not None and layout.self_basis is not None:
+            own[:, unseen] = np.nan
+            shapes = np.arange(len(layout.self_basis))
+            self.self_basis_ = labelled(
+                layout.self_basis,
+                {"self_basis": shapes, "self_lag": lag[: layout.self_basis.shape[1]]},
+                "1",
+                "basis of a unit's own past",
+            )
+            self.self_coefficient_ = labelled(
+                own, {"state": state, "unit": unit, "self_basis": shapes}, gain, "weight of each own-past shape"
+            )
+
+    def _fitted_layout(self) -> Layout:
+        own = vars(self).get("self_basis_")
+        return Layout(self.intercept_.sizes["unit"], self.basis_.values, None if own is None else own.values)
+
+    def _theta(self) -> np.ndarray:
+        own = vars(self).get("self_coefficient_")
+        theta = self._fitted_layout().theta(
+            self.intercept_.values, self.coefficient_.values, None if own is None else own.values
+        )
+        return np.nan_to_num(theta)
+
+    def _design(self, data: Counts) -> tuple[CountSequences, Design]:
+        """Design of new data, whose units and bins must be those of the fit."""
+        self._require_fit()
+        sequences = read_counts(data, unit=self.intercept_["unit"].values, need_spikes=False)
+        if not np.isclose(sequences.bin_width, self.bin_width_, rtol=1e-6):
+            raise RecordingError(
+                f"bins of {self.bin_width_:g} s, as in the fit", f"{sequences.bin_width:g} s", "bin the data alike"
+            )
+        # Nothing is known of a unit that the fit never saw.
+        sequences.counts[:, ~np.isfinite(self.rate_.values)] = -1
+        return sequences, build_design(sequences, self._fitted_layout())
+
+    def _chain(self, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        log_likelihood = state_log_likelihood(design, self._theta(), LINKS[self.link])
+        return log_likelihood, design.starts, self.initial_.values, self.transition_.values
+
+    def _summary(self) -> list[tuple[str, str]]:
+        occupancy = ", ".join(f"{share:.2f}" for share in self.occupancy_.values)
+        stay = ", ".join(f"{p:.3f}" for p in np.diag(self.transition_.values))
+        return [
+            ("units", str(self.intercept_.sizes["unit"])),
+            ("bin", f"{self.bin_width_:g} s"),
+            ("occupancy of states", occupancy),
+            ("probability of staying", stay),
+            ("log-likelihood", f"{float(self.log_likelihood_[-1]):.6g} nat"),
+            ("EM", f"{self.n_iter_} iterations, {'converged' if self.converged_ else 'not converged'}"),
+        ]
+
+
+def _short_run(
+    problem: Problem, base: np.ndarray, n_states: int, index: int, rng: np.random.Generator, n_iter: int, tol: float
+) -> Run:
+    return advance(problem, begin(problem, start(problem, base, n_states, index, rng)), n_iter, tol)
+
+
+def _by_occupancy(run: Run) -> Run:
+    """The run with its states in descending order of occupancy."""
+    order = np.argsort(-run.posterior.gamma.sum(axis=0), kind="stable")
+    parameters, posterior = run.parameters.permuted(order), run.posterior.permuted(order)
+    return Run(parameters, posterior, run.log_likelihood, run.objective, run.converged)

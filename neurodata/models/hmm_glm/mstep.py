@@ -1,0 +1,293 @@
+"""The M-step: weighted Poisson regressions of all units in all states at once, by truncated Newton steps.
+
+Each Newton system ``(X' H X + Lambda) d = g`` (one per state and unit, H = expected curvature) is solved by conjugate
+gradients, run for all units side by side, so the work is products of the design matrix with thin matrices. The
+preconditioner is one weighted Gram matrix per state, scaled for each unit. A step is halved until it does not lower
+the objective of its unit, so the M-step, and with it EM, never goes downhill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from neurodata.kernels.poisson_nb import weighted_along, weighted_terms
+
+_MAX_HALVINGS = 12
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Gaussian prior of the coefficients: ``-0.5 * precision * (theta - centre)**2``.
+
+    Attributes
+    ----------
+    precision : array (column,)
+    centre : array (column, unit)
+    free : array (column, unit) of bool, or None
+        Coefficients that exist; the others stay 0.
+    shared_intercept : bool
+        Column 0 has the same coefficient in every state.
+    """
+
+    precision: np.ndarray
+    centre: np.ndarray
+    free: np.ndarray | None
+    shared_intercept: bool
+
+    def value(self, theta: np.ndarray) -> np.ndarray:
+        """Log-prior by (state, unit), or (1, unit) with a shared intercept, which counts once."""
+        terms = -0.5 * self.precision[:, None] * (theta - self.centre) ** 2
+        if not self.shared_intercept:
+            return terms.sum(axis=1)
+        return terms[:, 1:].sum(axis=(0, 1))[None] + terms[:1, 0]
+
+    def slope(self, theta: np.ndarray) -> np.ndarray:
+        """Derivative by theta, each term by itself."""
+        return -self.precision[:, None] * (theta - self.centre)
+
+
+@dataclass(frozen=True)
+class StateRows:
+    """Rows that take part in one state's regressions."""
+
+    columns: np.ndarray
+    counts: np.ndarray
+    weight: np.ndarray
+
+
+def select_rows(columns: np.ndarray, counts: np.ndarray, gamma: np.ndarray, threshold: float) -> list[StateRows]:
+    """Rows of each state with a posterior probability above `threshold`; the rest cost time and change nothing."""
+    rows = []
+    for s in range(gamma.shape[1]):
+        keep = np.flatnonzero(gamma[:, s] > threshold)
+        if len(keep) == len(columns):
+            rows.append(StateRows(columns, counts, np.ascontiguousarray(gamma[:, s])))
+        else:
+            rows.append(StateRows(columns[keep], counts[keep], gamma[keep, s]))
+    return rows
+
+
+def maximise(
+    rows: list[StateRows],
+    theta: np.ndarray,
+    penalty: Penalty,
+    link: int,
+    *,
+    max_newton: int = 1,
+    max_cg: int = 4,
+    cg_tol: float = 0.1,
+    tol: float = 0.0,
+) -> np.ndarray:
+    """Raise the penalised weighted log-likelihood from `theta`.
+
+    Parameters
+    ----------
+    rows : list of StateRows
+        One per state.
+    theta : array (state, column, unit)
+        Where to start; not changed.
+    penalty : Penalty
+    link : int
+        See `neurodata.kernels.poisson_nb.LINKS`.
+    max_newton, max_cg : int
+        Most Newton steps, and most conjugate-gradient steps in each.
+    cg_tol : float
+        Relative size of the residual at which the inner solver stops.
+    tol : float
+        Stop when no unit expects to gain more than this (nats) from another step.
+
+    Returns
+    -------
+    array (state, column, unit)
+    """
+    theta = theta.copy()
+    eta = [r.columns @ theta[s] for s, r in enumerate(rows)]
+    for _ in range(max_newton):
+        value, slope, fisher = _derivatives(rows, eta, link)
+        gradient = _tied(np.stack([r.columns.T @ g for r, g in zip(rows, slope, strict=True)]), penalty)
+        gradient += _tied_penalty_slope(theta, penalty)
+        del slope
+        direction, change = _solve(rows, fisher, gradient, penalty, max_cg, cg_tol)
+        del fisher
+        gain = _dot(gradient, direction, penalty.shared_intercept)
+        if not (gain > 2.0 * tol).any():
+            break
+        old = _grouped(value, penalty) + penalty.value(theta)
+        step = _line_search(rows, eta, change, theta, direction, old, gain > 0.0, penalty, link)
+        theta += step[:, None] * direction
+        for s in range(len(rows)):
+            eta[s] += step[s if len(step) > 1 else 0] * change[s]
+        if not step.any():
+            break
+    return theta
+
+
+def gram_matrices(rows: StateRows, theta: np.ndarray, link: int, unit: int) -> np.ndarray:
+    """Expected curvature ``X' diag(h) X`` of one unit in one state, (column, column), without the penalty."""
+    eta = rows.columns @ theta[:, unit : unit + 1]
+    fisher = np.empty_like(eta)
+    weighted_terms(eta, rows.counts[:, unit : unit + 1].copy(), rows.weight, link, np.empty_like(eta), fisher)
+    keep = np.flatnonzero(fisher[:, 0] > 0.0)
+    root = rows.columns[keep] * np.sqrt(fisher[keep])
+    return root.T @ root
+
+
+def _derivatives(
+    rows: list[StateRows], eta: list[np.ndarray], link: int
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    value, slopes, fishers = [], [], []
+    for r, e in zip(rows, eta, strict=True):
+        slope, fisher = np.empty_like(e), np.empty_like(e)
+        value.append(weighted_terms(e, r.counts, r.weight, link, slope, fisher))
+        slopes.append(slope)
+        fishers.append(fisher)
+    return np.stack(value), slopes, fishers
+
+
+def _grouped(value: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Objective by independent group: (state, unit), or (1, unit) when states share the intercept."""
+    return value.sum(axis=0, keepdims=True) if penalty.shared_intercept else value
+
+
+def _tied(vector: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Derivatives by the coefficients that exist: absent ones 0, a shared one summed over states."""
+    if penalty.free is not None:
+        vector *= penalty.free
+    if penalty.shared_intercept:
+        vector[:, 0] = vector[:, 0].sum(axis=0)
+    return vector
+
+
+def _tied_penalty_slope(theta: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """The prior's slope; a shared intercept has its own once, which is what every state's copy holds."""
+    slope = penalty.slope(theta)
+    return slope if penalty.free is None else slope * penalty.free
+
+
+def _dot(a: np.ndarray, b: np.ndarray, shared_intercept: bool) -> np.ndarray:
+    """Inner products by group; a shared intercept counts once."""
+    if not shared_intercept:
+        return np.einsum("spn,spn->sn", a, b)
+    return (np.einsum("spn,spn->n", a[:, 1:], b[:, 1:]) + a[0, 0] * b[0, 0])[None]
+
+
+class _Preconditioner:
+    """Scaled Gram matrix of each state, factorised once for units of similar curvature."""
+
+    def __init__(self, rows: list[StateRows], fisher: list[np.ndarray], penalty: Penalty) -> None:
+        self._penalty = penalty
+        first = 1 if penalty.shared_intercept else 0
+        self._scale = np.empty((len(rows), fisher[0].shape[1]))
+        self._groups: list[list[tuple]] = []
+        self._schur = np.zeros(fisher[0].shape[1]) + penalty.precision[0]
+        for s, r in enumerate(rows):
+            mass = r.weight.sum() + 1e-12
+            scale = np.maximum(fisher[s].sum(axis=0) / mass, 1e-10)
+            self._scale[s] = scale
+            gram = r.columns.T @ (r.columns * r.weight[:, None])
+            jitter = 1e-9 * (1.0 + gram.diagonal().max())
+            # One factor for units whose scale agrees within a factor of 4: the penalty is then about right in each.
+            octave = np.floor(np.log(scale) / np.log(4.0)).astype(int)
+            groups = []
+            for level in np.unique(octave):
+                units = np.flatnonzero(octave == level)
+                matrix = gram + np.diag(penalty.precision / np.exp(np.log(scale[units]).mean()) + jitter)
+                factor = cho_factor(matrix[first:, first:], lower=True, check_finite=False)
+                border = cho_solve(factor, matrix[1:, 0], check_finite=False) if first else None
+                if border is not None:
+                    self._schur[units] += scale[units] * max(gram[0, 0] - gram[0, 1:] @ border, jitter)
+                groups.append((units, factor, border, matrix[0, 1:]))
+            self._groups.append(groups)
+
+    def __call__(self, vector: np.ndarray) -> np.ndarray:
+        out = np.empty_like(vector)
+        if not self._penalty.shared_intercept:
+            for s, groups in enumerate(self._groups):
+                for units, factor, _, _ in groups:
+                    out[s][:, units] = cho_solve(factor, vector[s][:, units], check_finite=False)
+            out /= self._scale[:, None]
+        else:
+            # Arrow-shaped: weights of each state, bordered by the one intercept.
+            intercept = vector[0, 0].copy()
+            for s, groups in enumerate(self._groups):
+                for units, factor, _, corner in groups:
+                    out[s][1:, units] = cho_solve(factor, vector[s][1:, units], check_finite=False)
+                    intercept[units] -= corner @ out[s][1:, units]
+            out[:, 1:] /= self._scale[:, None]
+            intercept /= self._schur
+            out[:, 0] = intercept
+            for s, groups in enumerate(self._groups):
+                for units, _, border, _ in groups:
+                    out[s][1:, units] -= border[:, None] * intercept[units]
+        return out if self._penalty.free is None else out * self._penalty.free
+
+
+def _solve(
+    rows: list[StateRows],
+    fisher: list[np.ndarray],
+    gradient: np.ndarray,
+    penalty: Penalty,
+    max_cg: int,
+    cg_tol: float,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Conjugate gradients for the Newton direction; also its image under the design matrix, for the line search."""
+    shared = penalty.shared_intercept
+    precondition = _Preconditioner(rows, fisher, penalty)
+    direction = np.zeros_like(gradient)
+    change = [np.zeros_like(f) for f in fisher]
+    residual = gradient.copy()
+    z = precondition(residual)
+    search = z.copy()
+    rz = _dot(residual, z, shared)
+    goal = cg_tol**2 * rz
+    for _ in range(max_cg):
+        active = rz > np.maximum(goal, 1e-300)
+        if not active.any():
+            break
+        image = [r.columns @ search[s] for s, r in enumerate(rows)]
+        product = np.stack([r.columns.T @ (f * i) for r, f, i in zip(rows, fisher, image, strict=True)])
+        product = _tied(product, penalty) + penalty.precision[:, None] * search
+        curvature = _dot(search, product, shared)
+        alpha = np.where(active & (curvature > 0.0), rz / np.where(curvature > 0.0, curvature, 1.0), 0.0)
+        direction += alpha[:, None] * search
+        residual -= alpha[:, None] * product
+        for s, i in enumerate(image):
+            i *= alpha[s if len(alpha) > 1 else 0]
+            change[s] += i
+        z = precondition(residual)
+        new = _dot(residual, z, shared)
+        ratio = np.where(active, new / np.where(rz > 0.0, rz, 1.0), 0.0)
+        search = z + ratio[:, None] * search
+        rz = np.where(active, new, 0.0)
+    return direction, change
+
+
+def _line_search(
+    rows: list[StateRows],
+    eta: list[np.ndarray],
+    change: list[np.ndarray],
+    theta: np.ndarray,
+    direction: np.ndarray,
+    old: np.ndarray,
+    wanted: np.ndarray,
+    penalty: Penalty,
+    link: int,
+) -> np.ndarray:
+    """Largest of 1, 1/2, 1/4, ... that does not lower the objective, by group; 0 where none does."""
+    step = np.where(wanted, 1.0, 0.0)
+    for _ in range(_MAX_HALVINGS):
+        new = np.stack(
+            [
+                weighted_along(eta[s], change[s], step[s if len(step) > 1 else 0], r.counts, r.weight, link)
+                for s, r in enumerate(rows)
+            ]
+        )
+        new = _grouped(new, penalty) + penalty.value(theta + step[:, None] * direction)
+        worse = (step > 0.0) & ~(new >= old)
+        if not worse.any():
+            return step
+        step = np.where(worse, 0.5 * step, step)
+    return np.where(worse, 0.0, step)
