@@ -4,4 +4,6 @@ from .bridge_pynapple import to_pynapple as to_pynapple
 from .bridge_spikeinterface import from_spikeinterface as from_spikeinterface
 from .bridge_spikeinterface import to_spikeinterface as to_spikeinterface
 from .load import load as load
+from .pose import from_movement as from_movement
+from .pose import to_movement as to_movement
 from .registry import readers as readers
