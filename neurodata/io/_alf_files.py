@@ -111,8 +111,8 @@ def read_array(file: AlfFile, allow_pickle: bool = False) -> np.ndarray:
 
 def read_parquet(path: Path) -> Any:
     """A Parquet table as a DataFrame."""
-    pyarrow = require("pyarrow", "", f"to read {path.name}")
-    parquet = require("pyarrow.parquet", "", f"to read {path.name}")
+    pyarrow = require("pyarrow", "ephys", f"to read {path.name}")
+    parquet = require("pyarrow.parquet", "ephys", f"to read {path.name}")
     try:
         return parquet.read_table(path).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -273,10 +273,22 @@ class TestTrials:
         assert list(columns) == ["start", "stop", "choice", "name"]
         assert columns["name"].tolist() == [""]
 
-    @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-    def test_parquet_table_without_pyarrow(self, session):
+    def test_parquet_table(self, session):
+        frame = pd.DataFrame({"intervals_0": [0.5, 2.0], "intervals_1": [1.0, 3.0], "choice": [1, -1]})
+        path = session / "alf" / "_ibl_trials.table.pqt"
+        frame.to_parquet(path)
+        node = nd.load(session)["trials"]
+        assert node["start"].values.tolist() == [0.5, 2.0]
+        assert node["stop"].values.tolist() == [1.0, 3.0]
+        assert node["choice"].values.tolist() == [1, -1]
+        path.write_bytes(path.read_bytes()[:-5])
+        with pytest.raises(FormatError, match="Parquet"):
+            nd.load(session)
+
+    def test_parquet_table_without_pyarrow(self, session, monkeypatch):
         (session / "alf" / "_ibl_trials.table.pqt").write_bytes(b"PAR1")
-        with pytest.raises(MissingDependencyError, match="pip install pyarrow"):
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(MissingDependencyError, match=r"neurodata\[ephys\]"):
             nd.load(session)
 
 
