@@ -12,7 +12,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurodata.errors import FormatError
-from neurodata.io._mapping import MappingOptions, read_mapping
+from neurodata.io._mapping import read_mapping
+from neurodata.io._mapping_fields import MappingOptions
 from neurodata.io._paths import Leaf
 from neurodata.io.registry import BY_SUFFIX, HDF5_MAGIC, NO, Reader, all_readers, has_suffix, starts_with
 

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from neurodata.errors import FormatError
-from neurodata.io._mapping import MappingOptions, read_mapping
+from neurodata.io._mapping import read_mapping
+from neurodata.io._mapping_fields import MappingOptions
 from neurodata.io._paths import Leaf
 from neurodata.io.hdf5 import lazy_dataset, plain, with_hdf5
 from neurodata.io.registry import BY_CONTENT, BY_SUFFIX, HDF5_MAGIC, NO, Reader, has_suffix, starts_with

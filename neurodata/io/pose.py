@@ -182,7 +182,7 @@ def _dlc_csv(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, header=list(range(len(names))))
     frame = frame.set_index(frame.columns[0])
     frame.index.name = None
-    frame.columns = pd.MultiIndex.from_tuples(frame.columns, names=names)
+    frame.columns = pd.MultiIndex.from_tuples(list(frame.columns), names=names)
     return frame
 
 
@@ -227,7 +227,7 @@ def _calls(value: bytes) -> bool:
 
 def _complete(frame: pd.DataFrame) -> pd.DataFrame:
     """Every keypoint for every individual, NaN where the file has none (`single` bodyparts of DeepLabCut)."""
-    names = list(frame.columns.names)
+    names = [str(name) for name in frame.columns.names]
     if names[0] != "scorer" or "bodyparts" not in names or "coords" not in names:
         raise FormatError(f"column levels {', '.join(_LEVELS)}", f"{names}", "export it again")
     scorers = frame.columns.get_level_values("scorer").unique()

@@ -14,7 +14,8 @@ import xarray as xr
 
 from neurodata.containers import make_recording
 from neurodata.errors import FormatError, MissingOptionError, OptionError, PathNotFoundError, UntrustedDataError
-from neurodata.io._mapping import MappingOptions, read_mapping
+from neurodata.io._mapping import read_mapping
+from neurodata.io._mapping_fields import MappingOptions
 from neurodata.io._paths import Leaf, array_leaf
 from neurodata.io._table_nodes import NODES, TableOptions, inscopix_node, table_nodes
 from neurodata.io.hdf5 import plain
