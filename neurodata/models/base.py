@@ -39,7 +39,8 @@ class Model(BaseEstimator):
     def _forget(self) -> None:
         """Drop the results of an earlier fit."""
         for name in (*self._results, *self._facts):
-            vars(self).pop(name, None)
+            if name in vars(self):
+                delattr(self, name)
 
     def _name_results(self) -> None:
         """Name each result after itself, so that it is the same in memory, in a Dataset and in a file."""

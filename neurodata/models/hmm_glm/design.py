@@ -76,7 +76,7 @@ class Layout:
         """Filters (state, post, pre, lag)."""
         filters = np.zeros((*coupling.shape[:3], self.n_lags))
         filters[..., : self.basis.shape[1]] = coupling @ self.basis
-        if own is not None:
+        if own is not None and self.self_basis is not None:
             index = np.arange(self.n_units)
             filters[:, index, index] = 0.0
             filters[:, index, index, : self.self_basis.shape[1]] = own @ self.self_basis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,8 @@ _ROW_THRESHOLD = 1e-4
 _TRANSITION_PSEUDO = 0.1
 _INITIAL_PSEUDO = 1.0
 _CHUNK_VALUES = 2**19
+# Each accepted step lengthens the next by this factor.
+_STRETCH = 1.3
 # A fall of the objective by more than this part of itself is not rounding.
 _ROUNDING = 1e-10
 
@@ -117,7 +119,7 @@ def e_step(design: Design, parameters: Parameters, link: int) -> Posterior:
 
 
 def m_step(
-    problem: Problem, posterior: Posterior, theta: np.ndarray, threshold: float = _ROW_THRESHOLD, **solver: float
+    problem: Problem, posterior: Posterior, theta: np.ndarray, threshold: float = _ROW_THRESHOLD, max_newton: int = 1
 ) -> Parameters:
     """Parameters that raise the expected log-likelihood plus log-prior; `theta` is where to start."""
     design = problem.design
@@ -126,7 +128,7 @@ def m_step(
     pair = posterior.pair + problem.transition_pseudo(gamma.shape[1])
     first = posterior.first + _INITIAL_PSEUDO
     return Parameters(
-        maximise(rows, theta, problem.penalty, problem.link, **solver),
+        maximise(rows, theta, problem.penalty, problem.link, max_newton=max_newton),
         first / first.sum(),
         pair / pair.sum(axis=1, keepdims=True),
     )
@@ -148,25 +150,25 @@ def _record(problem: Problem, run: Run) -> None:
 def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Progress | None = None) -> Run:
     """Up to `max_iter` EM iterations, or until the objective gains less than `tol` of itself in one.
 
-    The objective is the log-likelihood plus the log-prior. It never falls: an iteration that would lower it is done
-    again with every row, and if that is no better EM stops where it was.
+    The objective is the log-likelihood plus the log-prior. It never falls: where states are hard to tell apart EM
+    crawls, so steps in the same direction are lengthened (Salakhutdinov and Roweis 2003) for as long as that pays;
+    a long step that lowers the objective is replaced by the plain one, a plain one by one that uses every row, and if
+    that is no better EM stops where it was.
     """
     progress = progress or Silent()
+    stretch = 1.0
     for _ in range(max_iter):
         previous = run.objective[-1]
-        for threshold in (_ROW_THRESHOLD, 0.0):
-            parameters = m_step(problem, run.posterior, run.parameters.theta, threshold)
-            candidate = replace(
-                run,
-                parameters=parameters,
-                posterior=e_step(problem.design, parameters, problem.link),
-                log_likelihood=list(run.log_likelihood),
-                objective=list(run.objective),
-            )
-            _record(problem, candidate)
-            if candidate.objective[-1] >= previous - _ROUNDING * abs(previous):
-                break
-        else:
+        plain = m_step(problem, run.posterior, run.parameters.theta)
+        candidate = None
+        if stretch > 1.0:
+            candidate = _try(problem, run, _extrapolated(run.parameters, plain, stretch))
+        stretch = stretch * _STRETCH if candidate is not None or stretch == 1.0 else 1.0
+        if candidate is None:
+            candidate = _try(problem, run, plain)
+        if candidate is None:
+            candidate = _try(problem, run, m_step(problem, run.posterior, run.parameters.theta, threshold=0.0))
+        if candidate is None:
             run.converged = True
             return run
         run = candidate
@@ -175,3 +177,27 @@ def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Pro
             run.converged = True
             return run
     return run
+
+
+def _try(problem: Problem, run: Run, parameters: Parameters) -> Run | None:
+    """The run one step further, or None when the objective would fall."""
+    posterior = e_step(problem.design, parameters, problem.link)
+    candidate = Run(parameters, posterior, list(run.log_likelihood), list(run.objective))
+    _record(problem, candidate)
+    previous, new = run.objective[-1], candidate.objective[-1]
+    return candidate if new >= previous - _ROUNDING * abs(previous) else None
+
+
+def _extrapolated(old: Parameters, new: Parameters, stretch: float) -> Parameters:
+    """`stretch` times the step from `old` to `new`, probabilities on a logarithmic scale."""
+
+    def probabilities(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        logarithm = (1.0 - stretch) * np.log(a) + stretch * np.log(b)
+        weight = np.maximum(np.exp(logarithm - logarithm.max(axis=-1, keepdims=True)), 1e-12)
+        return weight / weight.sum(axis=-1, keepdims=True)
+
+    return Parameters(
+        old.theta + stretch * (new.theta - old.theta),
+        probabilities(old.initial, new.initial),
+        probabilities(old.transition, new.transition),
+    )

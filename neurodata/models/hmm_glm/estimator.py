@@ -227,7 +227,8 @@ class HMMGLM(Model):
         self._name_results()
         if not run.converged:
             warnings.warn(
-                f"EM stopped after max_iter={self.max_iter} iterations before its objective settled to tol={self.tol:g}",
+                f"EM stopped after max_iter={self.max_iter} iterations, its objective not yet settled to tol={self.tol:g}: "
+                "raise max_iter, or ask for fewer states",
                 NeurodataWarning,
                 stacklevel=2,
             )

@@ -12,7 +12,7 @@ from neurodata.models.hmm_glm.mstep import Penalty, StateRows, maximise
 # Bins per window of the first divisions; dwell times of a few windows or more are found.
 _WINDOWS = (50, 25, 100)
 _STAY = 0.95
-# Spread of the weights of a perturbed start.
+# Spread of the linear predictor that the noise of a perturbed start adds.
 _PERTURBATION = 0.5
 _OVERSAMPLING = 4
 _POWER_ITERATIONS = 2
@@ -120,7 +120,8 @@ def _divided(
 
 def _perturbed(problem: Problem, base: np.ndarray, n_states: int, rng: np.random.Generator) -> Parameters:
     theta = np.repeat(base[None], n_states, axis=0)
-    noise = _PERTURBATION * rng.standard_normal(theta[:, 1:].shape)
+    size = _PERTURBATION / np.sqrt(problem.design.columns[:, 1:].var(axis=0).sum() + 1e-12)
+    noise = size * rng.standard_normal(theta[:, 1:].shape)
     theta[:, 1:] += noise if problem.penalty.free is None else noise * problem.penalty.free[1:]
     return Parameters(theta, np.full(n_states, 1.0 / n_states), _sticky(n_states))
 
