@@ -182,7 +182,9 @@ def _dlc_csv(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, header=list(range(len(names))))
     frame = frame.set_index(frame.columns[0])
     frame.index.name = None
-    frame.columns = pd.MultiIndex.from_tuples(list(frame.columns), names=names)
+    frame.columns = pd.MultiIndex.from_arrays(
+        [frame.columns.get_level_values(number) for number in range(len(names))], names=names
+    )
     return frame
 
 
