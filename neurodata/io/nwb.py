@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -147,13 +149,13 @@ class _Gathered:
         for section in _SECTIONS:
             if section in self.nwb.file:
                 self._visit(self.nwb.file[section], f"/{section}", [])
-        for path, node in self._guard("calcium traces", lambda: self.ophys.nodes(self.left_out)):
-            del path
+        for plane in self.ophys.planes:
+            node = self._guard(plane.path, partial(self.ophys.node, plane, self.left_out))
             self.found.setdefault("calcium", []).append(node)
-        for _, node in self._guard("behaviour", self.behaviour.nodes):
-            self.found.setdefault("behaviour", []).append(node)
+        for group in self.behaviour.groups:
+            self.found.setdefault("behaviour", []).append(self._guard(group.path, group.node))
         if self.rows:
-            self.found["events"] = [self._guard("events", lambda: make_event_node(self.rows))]
+            self.found["events"] = [make_event_node(self.rows)]
         self.left_out = sorted(set(self.left_out))
         return {
             kind if i == 0 else f"{kind}_{i + 1}": node
@@ -169,6 +171,16 @@ class _Gathered:
             raise RecordingError(
                 error.expected, f"{path}: {error.got}", f"{error.fix}; skip=[{path!r}] leaves it out"
             ) from error
+
+    def _add_rows(self, path: str, rows: pd.DataFrame) -> None:
+        missing = int((~np.isfinite(rows["onset"].to_numpy(dtype=np.float64))).sum())
+        if missing:
+            raise RecordingError(
+                f"a time for each row of {path}",
+                f"{missing} that are NaN or infinite",
+                f"skip=[{path!r}] leaves it out",
+            )
+        self.rows.append(rows)
 
     def _visit(self, item: Any, path: str, parents: list[str]) -> None:
         if path in self.skip:
@@ -204,7 +216,7 @@ class _Gathered:
             if path == "/intervals/trials":
                 self.found["trials"] = [self._guard(path, lambda: read_trials(item, self.left_out))]
             else:
-                self.rows.append(interval_rows(item, self.left_out))
+                self._add_rows(path, interval_rows(item, self.left_out))
         elif "SpikeEventSeries" in kinds or "data" not in item and "TimeSeries" in kinds:
             return False
         elif "ElectricalSeries" in kinds:
@@ -216,7 +228,7 @@ class _Gathered:
             rows = event_rows(item, types)
             if rows is None:
                 return False
-            self.rows.append(rows)
+            self._add_rows(path, rows)
         elif "PoseEstimation" in kinds:
             series = [child for _, child in self.nwb.children(item) if "PoseEstimationSeries" in self.nwb.types(child)]
             node = self._guard(path, lambda: read_pose(item, series)) if series else None
@@ -252,7 +264,7 @@ def _facts(file: h5py.File, version: str) -> dict[str, Any]:
     reference = child_text(file, "timestamps_reference_time") or child_text(file, "session_start_time")
     return {
         "source_format": "nwb",
-        "nwb_version": version,
+        "source_format_version": version,
         "clock": "s from the timestamps_reference_time of the NWB file",
         "time_origin": reference,
         "session_start_time": child_text(file, "session_start_time"),

@@ -22,13 +22,20 @@ _TAKEN = {
 
 
 @dataclass
-class _Plane:
+class Plane:
+    """Series that share plane, ROIs and times."""
+
     table: h5py.Group
     rows: np.ndarray
     time: SeriesTime
     n_times: int
     traces: dict[str, np.ndarray] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Where its first series is."""
+        return next(iter(self.sources.values()))
 
 
 def kind_of_trace(series: h5py.Group, parent_types: list[str]) -> str:
@@ -58,7 +65,7 @@ def kind_of_trace(series: h5py.Group, parent_types: list[str]) -> str:
 class OphysParts:
     """Traces gathered over the file, grouped by plane, ROIs and times."""
 
-    planes: list[_Plane] = field(default_factory=list)
+    planes: list[Plane] = field(default_factory=list)
 
     def add(self, series: h5py.Group, parent_types: list[str]) -> None:
         """Take in one RoiResponseSeries."""
@@ -94,21 +101,17 @@ class OphysParts:
             ):
                 break
         else:
-            plane = _Plane(table, rows, time, shape[0])
+            plane = Plane(table, rows, time, shape[0])
             self.planes.append(plane)
         plane.traces[kind], plane.sources[kind] = values, series.name
 
-    def nodes(self, left_out: list[str]) -> list[tuple[str, xr.Dataset]]:
-        """One `calcium` node per plane and time base, with the path of its first series."""
-        tables = [plane.table.name for plane in self.planes]
-        order = list(dict.fromkeys(tables))
-        return [
-            (next(iter(plane.sources.values())), _node(plane, order.index(plane.table.name), left_out))
-            for plane in self.planes
-        ]
+    def node(self, plane: Plane, left_out: list[str]) -> xr.Dataset:
+        """The `calcium` node of one plane and time base; `plane` numbers the segmentations."""
+        order = list(dict.fromkeys(plane.table.name for plane in self.planes))
+        return _node(plane, order.index(plane.table.name), left_out)
 
 
-def _node(plane: _Plane, number: int, left_out: list[str]) -> xr.Dataset:
+def _node(plane: Plane, number: int, left_out: list[str]) -> xr.Dataset:
     table, rows = plane.table, plane.rows
     ids = table_ids(table)
     coords: dict[str, Any] = {"plane": np.full(rows.size, number, dtype=np.int64)}

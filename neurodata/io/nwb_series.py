@@ -152,15 +152,42 @@ def _electrodes(
 
 
 @dataclass
+class SignalGroup:
+    """Signals (name, path of the series, unit, values) that share their times."""
+
+    time: SeriesTime
+    n: int
+    members: list[tuple[str, str, str, np.ndarray]]
+
+    @property
+    def path(self) -> str:
+        """Where its first series is."""
+        return self.members[0][1]
+
+    def node(self) -> xr.Dataset:
+        """The `behaviour` node."""
+        names = [member[0] for member in self.members]
+        # Two series of one name are told apart by their whole path.
+        labels = [name if names.count(name) == 1 else f"{path}:{name}" for name, path, _, _ in self.members]
+        return make_behaviour(
+            np.stack([member[3] for member in self.members], axis=1),
+            signal=labels,
+            unit=[member[2] for member in self.members],
+            **self.time.arguments(),
+            attrs={"source_names": [member[1] for member in self.members]},
+        )
+
+
+@dataclass
 class BehaviourParts:
     """Signals gathered over the file, grouped by their times."""
 
-    groups: list[tuple[SeriesTime, int, list[tuple[str, str, str, np.ndarray]]]] = field(default_factory=list)
+    groups: list[SignalGroup] = field(default_factory=list)
 
     def add(self, series: h5py.Group, types: list[str]) -> bool:
         """Take in one series; False when its data are not numbers (time[, column])."""
         data = series.get("data")
-        if data is None or data.dtype.kind not in "biuf" or data.ndim not in (1, 2) or h5py.check_ref_dtype(data.dtype):
+        if data is None or data.dtype.kind not in "biuf" or data.ndim not in (1, 2):
             return False
         scale, offset, unit = scaling(data)
         values = np.asarray(data[()], dtype=np.float64)
@@ -175,29 +202,14 @@ class BehaviourParts:
         else:
             names = [f"{name}_{i}" for i in range(wide.shape[1])]
         signals = [(label, series.name, unit, wide[:, i]) for i, label in enumerate(names)]
-        for other, n, members in self.groups:
-            if n == len(wide) and time.same(other, n):
-                members += signals
-                return True
-        self.groups.append((time, len(wide), signals))
+        if not signals:
+            return False
+        group = next((g for g in self.groups if g.n == len(wide) and time.same(g.time, g.n)), None)
+        if group is None:
+            self.groups.append(SignalGroup(time, len(wide), signals))
+        else:
+            group.members += signals
         return True
-
-    def nodes(self) -> list[tuple[str, xr.Dataset]]:
-        """One `behaviour` node per time base, with the path of its first series."""
-        found = []
-        for time, _, members in self.groups:
-            names = [member[0] for member in members]
-            # Two series of one name are told apart by their whole path.
-            labels = [name if names.count(name) == 1 else f"{path}:{name}" for name, path, _, _ in members]
-            node = make_behaviour(
-                np.stack([member[3] for member in members], axis=1),
-                signal=labels,
-                unit=[member[2] for member in members],
-                **time.arguments(),
-                attrs={"source_names": [member[1] for member in members]},
-            )
-            found.append((members[0][1], node))
-        return found
 
 
 def read_pose(container: h5py.Group, series: list[h5py.Group]) -> xr.Dataset | None:

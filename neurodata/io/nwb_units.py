@@ -21,6 +21,10 @@ _TAKEN = {
 }
 
 
+# Names under which pipelines write one amplitude per spike.
+_AMPLITUDES = ("spike_amplitudes", "spike_amplitude", "amplitudes")
+
+
 def read_units(
     table: h5py.Group,
     left_out: list[str],
@@ -45,8 +49,12 @@ def read_units(
             "the file is damaged; copy it again",
         )
     coords: dict[str, Any] = {}
+    amplitude = None
     for name in column_names(table):
         if name in ("spike_times", "obs_intervals"):
+            continue
+        if name in _AMPLITUDES and amplitude is None and _per_spike(table, name, stops):
+            amplitude = table[name][()]
             continue
         if name == "electrodes":
             coords |= _electrodes(table, ids.size, left_out)
@@ -70,9 +78,16 @@ def read_units(
         sampling_rate=sampling_rate,
         sort=sort,
         support=support,
+        spike_amplitude=amplitude,
         attrs={"source_name": table.name, **({} if resolution is None else {"resolution": float(resolution)})},
         **coords,
     )
+
+
+def _per_spike(table: h5py.Group, name: str, stops: np.ndarray) -> bool:
+    """Whether a ragged column holds one number for each spike."""
+    own = row_stops(table, name)
+    return own is not None and np.array_equal(own, stops) and table[name].ndim == 1 and table[name].dtype.kind in "iuf"
 
 
 def _support(table: h5py.Group, left_out: list[str]) -> np.ndarray | None:
