@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import struct
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,11 @@ def open_rawio(name: str, path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reader = chosen(**options)
-            reader.parse_header()
+            try:
+                reader.parse_header()
+            finally:
+                # Some classes of neo keep files open and never close them.
+                weakref.finalize(reader, _close, _open_files(reader))
     except NotImplementedError as error:
         raise FormatError(f"a file that neo's {name} reads", f"{path.name}: {error}", "convert it") from error
     except (*damaged, require("neo.core", "ephys").NeoReadWriteError) as error:
@@ -134,3 +140,16 @@ def open_rawio(name: str, path: Path) -> Any:
         ) from error
     reader.opened_with = (name, str(path.resolve()))
     return reader
+
+
+def _open_files(reader: Any) -> list[io.IOBase]:
+    found: list[io.IOBase] = []
+    for value in vars(reader).values():
+        held = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        found += [item for item in held if isinstance(item, io.IOBase)]
+    return found
+
+
+def _close(files: list[io.IOBase]) -> None:
+    for file in files:
+        file.close()
