@@ -125,11 +125,11 @@ def open_rawio(name: str, path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reader = chosen(**options)
-            try:
-                reader.parse_header()
-            finally:
-                # Some classes of neo keep files open and never close them.
-                weakref.finalize(reader, _close, _open_files(reader))
+            if name == "BlackrockRawIO":
+                # It opens its .nsX files on first use, keeps them here, and never closes them (neo 0.14.6).
+                reader._nsx_fids = {}
+                weakref.finalize(reader, _close, reader._nsx_fids)
+            reader.parse_header()
     except NotImplementedError as error:
         raise FormatError(f"a file that neo's {name} reads", f"{path.name}: {error}", "convert it") from error
     except (*damaged, require("neo.core", "ephys").NeoReadWriteError) as error:
@@ -142,14 +142,6 @@ def open_rawio(name: str, path: Path) -> Any:
     return reader
 
 
-def _open_files(reader: Any) -> list[io.IOBase]:
-    found: list[io.IOBase] = []
-    for value in vars(reader).values():
-        held = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
-        found += [item for item in held if isinstance(item, io.IOBase)]
-    return found
-
-
-def _close(files: list[io.IOBase]) -> None:
-    for file in files:
+def _close(files: dict[int, io.IOBase]) -> None:
+    for file in files.values():
         file.close()
