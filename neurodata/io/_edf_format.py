@@ -195,7 +195,7 @@ def _start(main: bytes) -> datetime.datetime | None:
     if full and full[2] in _MONTHS:
         date = (int(full[3]), _MONTHS.index(full[2]) + 1, int(full[1]))
     try:
-        return datetime.datetime(*date, *(int(part) for part in clock.groups()))
+        return datetime.datetime(*date, int(clock[1]), int(clock[2]), int(clock[3]))
     except ValueError:
         return None
 
