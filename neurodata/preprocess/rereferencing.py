@@ -98,7 +98,8 @@ def _rereference(data: xr.DataArray, names: list[str | int] | None, ch_type: str
             wrong = channels[used[~volts[used]]].tolist()
             raise OptionError("reference channels that measure voltage", f"{wrong} do not", "choose others")
     values = floating(data)
-    mean = values.isel(channel=used).mean("channel", skipna=names is None)
+    with xr.set_options(use_numbagg=False, use_bottleneck=False):
+        mean = values.isel(channel=used).mean("channel", skipna=names is None)
     rows = np.flatnonzero(target)
     changed = (values.isel(channel=rows) - mean).transpose(*data.dims).astype(values.dtype)
     result = with_channels(values, None if target.all() else rows, changed)

@@ -54,7 +54,8 @@ def zscore(data: xr.DataArray, dim: Hashable | Sequence[Hashable] = "time", *, r
         values = values.chunk({name: -1 for name in dims})
     # float32 sums over long recordings lose digits; the result has the dtype of the input.
     wide = values.astype(np.float64)
-    with warnings.catch_warnings():
+    # Plain NumPy, so that the result does not depend on which accelerators happen to be installed.
+    with xr.set_options(use_numbagg=False, use_bottleneck=False), warnings.catch_warnings():
         # All-NaN slices (a unit never observed) stay NaN, which is what they should be.
         warnings.filterwarnings("ignore", message="Mean of empty slice|All-NaN slice|Degrees of freedom")
         warnings.filterwarnings("ignore", message="invalid value encountered", category=RuntimeWarning)
