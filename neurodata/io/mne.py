@@ -1,4 +1,4 @@
-"""Continuous voltage through MNE, read lazily: BrainVision, EEGLAB, FIF, EGI, GDF, Neuroscan, Nihon Kohden, Persyst, CTF.
+"""Continuous voltage through MNE, read lazily: BrainVision, EEGLAB, FIF, EGI, GDF, Neuroscan, Persyst and others.
 
 EDF and BDF have a reader of their own (`edf`). Channels that do not measure voltage keep the numbers of the file, and
 `ch_unit` names their unit ("" where the file states none). The clock is MNE's: see `neurodata.io._mne_raw`.
