@@ -103,7 +103,15 @@ def _resolve(root: Node, opened: Any, value: Any) -> Match:
     if isinstance(value, str):
         return find(root, value)
     if callable(value):
-        value = value(opened)
+        try:
+            value = value(opened)
+        # Anything a caller's own function trips over is about that function, not about the file.
+        except (LookupError, ValueError, TypeError, AttributeError, OSError, RuntimeError) as error:
+            raise OptionError(
+                "a callable that takes the opened file and returns an array",
+                f"{_described(value)} raised {type(error).__name__}: {error}",
+                "correct it",
+            ) from error
     if isinstance(value, Mapping):
         return Match(True, [((str(key),), array_leaf(item)) for key, item in value.items()])
     return Match(False, [((), array_leaf(value))])

@@ -278,17 +278,22 @@ def _signal_node(options: TableOptions, time: np.ndarray) -> dict[str, xr.Datase
     return {"behaviour": make_behaviour(values, signal=list(options.signals), time=time)}
 
 
-def inscopix_node(frame: pd.DataFrame, variable: str, name: str) -> xr.Dataset:
+def inscopix_node(head: list[list[str]], frame: pd.DataFrame, variable: str, name: str) -> xr.Dataset:
     """The trace table of the Inscopix software: names, then status of the cells, then time (s) and one column each.
 
     The layout was taken from the software's published exporter, not checked on a file of it.
     """
     if variable not in _TRACES:
         raise OptionError(f"variable= out of {', '.join(_TRACES)}", repr(variable), "correct it")
-    cells = [str(cell).strip() for cell in frame.iloc[0, 1:]]
-    status = [str(cell).strip() for cell in frame.iloc[1, 1:]]
+    cells, status = head[0][1:], head[1][1:]
+    if not len(cells) == len(status) == frame.shape[1] - 1:
+        raise FormatError(
+            "a name and a status for every cell",
+            f"{name}: {len(cells)} names, {len(status)} of status, {frame.shape[1] - 1} columns",
+            "export it again",
+        )
     try:
-        values = frame.iloc[2:].to_numpy(dtype=np.float64)
+        values = frame.to_numpy(dtype=np.float64)
     except ValueError as error:
         raise FormatError("numbers below the two header lines", f"{name}: {error}", "export it again") from error
     traces: dict[str, Any] = {variable: values[:, 1:]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,29 @@ import pandas as pd
 import xarray as xr
 
 from neurodata.containers import make_recording
-from neurodata.errors import FormatError, MissingOptionError, OptionError, PathNotFoundError, UntrustedDataError
+from neurodata.errors import (
+    FormatError,
+    MissingOptionError,
+    NeurodataError,
+    OptionError,
+    PathNotFoundError,
+    UntrustedDataError,
+)
 from neurodata.io._mapping import read_mapping
 from neurodata.io._mapping_fields import MappingOptions
 from neurodata.io._paths import Leaf, array_leaf
 from neurodata.io._table_nodes import NODES, TableOptions, inscopix_node, table_nodes
 from neurodata.io.hdf5 import plain
-from neurodata.io.registry import BY_CONTENT, BY_SUFFIX, NO, Reader, has_suffix
+from neurodata.io.registry import BY_CONTENT, BY_SUFFIX, NO, Reader, has_suffix, starts_with
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _SUFFIXES = (*_TABLES, ".npz")
 # First cell of the second line of a trace table written by the Inscopix software.
 _INSCOPIX = "Time(s)/Cell Status"
+# From 3.1 pandas reads the nearest float64 unasked, and warns when asked.
+_EXACT = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+# Columns that hold ids.
+_IDS = ("unit",)
 
 
 def _first_lines(path: Path, n: int = 2) -> list[list[str]]:
@@ -130,8 +142,8 @@ def read(
         raise OptionError("mapping= for npz files only", path.name, "use node= and columns= for tables")
     lines = _checked_lines(path)
     if _is_inscopix(lines):
-        frame = _frame(path, header=None)
-        return make_recording(calcium=inscopix_node(frame, variable, path.name))
+        frame = _frame(path, header=None, skiprows=2)
+        return make_recording(calcium=inscopix_node(lines, frame, variable, path.name))
     named = header if header is not None else not _all_numbers(lines[0])
     frame = _frame(path, header=0 if named else None)
     options_ = TableOptions(
@@ -185,14 +197,39 @@ def _all_numbers(cells: list[str]) -> bool:
         return False
 
 
-def _frame(path: Path, header: int | None) -> pd.DataFrame:
-    separator = _TABLES[path.suffix.lower()]
+def _frame(path: Path, header: int | None, skiprows: int = 0) -> pd.DataFrame:
+    """The table; numbers are the float64 nearest to the text, and text stays as written ("NA" is a text there)."""
+
+    def load(**options: Any) -> pd.DataFrame:
+        return pd.read_csv(
+            path,
+            sep=_TABLES[path.suffix.lower()],
+            header=header,
+            skiprows=skiprows,
+            skipinitialspace=True,
+            low_memory=False,
+            **options,
+        )
+
     try:
-        return pd.read_csv(path, sep=separator, header=header, skipinitialspace=True, low_memory=False)
+        frame = load(**_EXACT)
+        texts = [
+            number
+            for number, (column, dtype) in enumerate(frame.dtypes.items())
+            # Ids such as 007 would lose their zeros as numbers.
+            if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or column in _IDS
+        ]
+        if texts:
+            written = load(usecols=texts, dtype=str, keep_default_na=False)
+            for number, column in zip(texts, written.columns, strict=True):
+                plain_number = pd.api.types.is_numeric_dtype(frame.dtypes.iloc[number])
+                if not plain_number or written[column].str.fullmatch(r"[+-]?0\d+").any():
+                    frame[frame.columns[number]] = written[column]
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FormatError(
             "a table with as many cells in every line", f"{path.name}: {error}", "check the file"
         ) from error
+    return frame
 
 
 def _companion(path: Path, name: str, value: Any) -> np.ndarray:
@@ -249,23 +286,20 @@ class NpzNode:
 def _read_npz(
     path: Path, mapping: Mapping[str, Any] | None, options: MappingOptions, allow_pickle: bool
 ) -> xr.DataTree:
+    # Without the signature of a zip archive numpy would take the file for a pickle.
+    if not starts_with(path, b"PK"):
+        raise FormatError("an npz archive", f"{path.name}, which is none", "save it with numpy.savez")
     try:
-        with np.load(path, allow_pickle=allow_pickle) as archive:
-            if not hasattr(archive, "files"):
-                raise FormatError("an npz archive", f"{path.name} is a single array", "save it with numpy.savez")
+        with open(path, "rb") as file, np.load(file, allow_pickle=allow_pickle) as archive:
             return read_mapping(NpzNode(archive), archive, mapping, options, path.name)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        if isinstance(error, NeurodataError):
+            raise
         raise FormatError(
             "a complete npz archive",
             f"{path.name}: {type(error).__name__}: {error}",
             "the file is damaged or was cut short; copy it again",
         ) from error
-    except ValueError as error:
-        if isinstance(error, (FormatError, UntrustedDataError, MissingOptionError, OptionError)):
-            raise
-        if type(error) is not ValueError:
-            raise
-        raise FormatError("an npz archive", f"{path.name}: {error}", "choose another reader=") from error
 
 
 READER = Reader(

@@ -229,6 +229,7 @@ def test_without_a_mapping_the_file_is_listed(worm):
         (BASE | {"calcium/fluorescence": "behavior/pose"}, RecordingError, "dims time and roi"),
         (BASE | {"calcium/fluorescence": "gcamp/trace[:, 9]"}, OptionError, "slice"),
         (BASE | {"calcium/fluorescence": "gcamp/trace[a]"}, OptionError, "slice"),
+        (BASE | {"calcium/roi": lambda file: file["nowhere"]}, OptionError, "KeyError"),
         (BASE | {"calcium/roi": np.array([1, 1, 2])}, RecordingError, "unique"),
         ("gcamp/trace", OptionError, "dict"),
     ],
