@@ -128,7 +128,8 @@ def _image(ax: Axes, data: xr.DataArray, limits: tuple[float, float]) -> None:
         interpolation="nearest",
     )
     image.set_rasterized(True)
-    unit = "spikes/s" if counts and dim == "unit" else "events/s" if counts else str(data.attrs.get("units", ""))
+    what = "events/s" if "event" in str(data.attrs.get("long_name", "")) else "spikes/s"
+    unit = what if counts else str(data.attrs.get("units", ""))
     bar = ax.figure.colorbar(image, ax=ax, pad=0.01, aspect=30, shrink=0.9)
     bar.set_label(unit, fontsize=8)
     bar.ax.tick_params(labelsize=7)
