@@ -2,6 +2,9 @@
 
 Neuralynx and NeuroScope are read by `io.neuralynx` and `io.neuroscope`, because neo 0.14 re-times the first over
 records and shifts it to zero, and gives the second's field potentials the rate of the wide-band file.
+
+Tested on real files: Neuralynx .ncs and .nev. On files built to the published layout: Blackrock 2.3 (.nsX, .nev),
+NeuroScope, Neuralynx .ntt. All other formats go to neo as they are; their gains and times are neo's.
 """
 
 from __future__ import annotations

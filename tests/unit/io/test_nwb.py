@@ -184,7 +184,9 @@ class TestOphys:
                 plane.add_column("centroid", "x, y")
                 for i in range(3):
                     plane.add_roi(
-                        pixel_mask=[(i, 5, 1.0), (i + 1, 6, 0.5)], iscell=[float(i % 2), 0.1 * i], centroid=[i + 0.5, 5.5]
+                        pixel_mask=[(i, 5, 1.0), (i + 1, 6, 0.5)],
+                        iscell=[float(i % 2), 0.1 * i],
+                        centroid=[i + 0.5, 5.5],
                     )
             else:
                 for i in range(3):
@@ -403,6 +405,32 @@ class TestBehaviour:
         pupil = by_signal["pupil"]
         np.testing.assert_array_equal(pupil["value"][:, 0], [1.0, 2.0, 4.0])
         np.testing.assert_array_equal(pupil["time"], [0.1, 0.2, 0.9])
+
+    def test_a_pose_of_ndx_pose_is_positions_of_keypoints(self, make_file, load, tmp_path):
+        """The extension's layout, written with h5py: a container of series (time, 2) that each have a confidence."""
+        file = make_file()
+        file.create_processing_module("behavior", "d")
+        file.add_unit(spike_times=[1.0])
+        load(file)
+        rng = np.random.default_rng(4)
+        place, sure = rng.random((2, 5, 2)), rng.random((2, 5))
+        with h5py.File(tmp_path / "file.nwb", "a") as opened:
+            pose = opened.create_group("processing/behavior/mouse")
+            pose.attrs["neurodata_type"] = "PoseEstimation"
+            for k, name in enumerate(("nose", "tail")):
+                series = pose.create_group(name)
+                series.attrs["neurodata_type"] = "PoseEstimationSeries"
+                series["data"], series["confidence"] = place[k], sure[k]
+                series["data"].attrs["unit"] = "pixels"
+                series["starting_time"] = 2.0
+                series["starting_time"].attrs["rate"] = 50.0
+        node = nd.load(tmp_path / "file.nwb")["behaviour"]
+        np.testing.assert_array_equal(node["position"][..., 0], place.transpose(1, 2, 0))
+        np.testing.assert_array_equal(node["confidence"][..., 0], sure.T)
+        assert node["keypoint"].values.tolist() == ["nose", "tail"]
+        assert node["individual"].values.tolist() == ["mouse"]
+        assert node["position"].attrs["units"] == "pixels"
+        np.testing.assert_array_equal(node["time"], 2.0 + np.arange(5) / 50.0)
 
     def test_times_that_go_back_name_the_series(self, make_file, load, tmp_path):
         file = make_file()
