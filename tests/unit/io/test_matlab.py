@@ -249,3 +249,22 @@ def test_damaged_files(v5, tmp_path):
         (tmp_path / name).write_bytes(broken)
         with pytest.raises(FormatError):
             nd.load(tmp_path / name, mapping=mapping)
+
+
+def test_positions_run_down_the_columns_as_in_matlab(tmp_path):
+    grid = np.empty((2, 2), dtype=object)
+    for row, column in np.ndindex(2, 2):
+        grid[row, column] = np.array([[10.0 * (row + 1) + column + 1]])
+    savemat(tmp_path / "v5.mat", {"grid": grid})
+    with h5py.File(tmp_path / "v73.mat", "w", userblock_size=512) as file:
+        table = np.empty((2, 2), dtype=h5py.ref_dtype)
+        for row, column in np.ndindex(2, 2):
+            name = f"#refs#/{row}{column}"
+            file[name] = grid[row, column]
+            table[column, row] = file[name].ref
+        file.create_dataset("grid", data=table, dtype=h5py.ref_dtype)
+        file["grid"].attrs["MATLAB_class"] = np.bytes_("cell")
+    for name in ("v5.mat", "v73.mat"):
+        node = nd.load(tmp_path / name, mapping={"spikes/spike_time": "grid/*"})["spikes"]
+        assert node["unit"].values.tolist() == [1, 2, 3, 4], name
+        assert node["spike_time"].values.tolist() == [11.0, 21.0, 12.0, 22.0], name
