@@ -7,3 +7,5 @@ from .load import load as load
 from .pose import from_movement as from_movement
 from .pose import to_movement as to_movement
 from .registry import readers as readers
+from .bridge_mne import from_mne as from_mne
+from .bridge_mne import to_mne as to_mne
