@@ -5,9 +5,9 @@ reference into the table of 384 electrodes). The file is in the page cache; pair
 median ratio counts. `nd.load` is timed whole: detection, reading, and the check of every spike. The other side is
 opening the file with pynwb and `to_dataframe()`, which ends with lists of spikes and checks nothing.
 
-Two further tables are timed and printed without a bar: 1000 units without electrodes, and 10000 units with them. The ratio
-is a matter of the number of units, because hdmf reads each by itself (about 0.07 ms, and as much again for its electrodes)
-while `nd.load` reads and checks all spikes at once.
+Two further tables are timed and printed without a bar: 1000 units without electrodes, and 10000 units with them. The
+ratio is a matter of the number of units, because hdmf reads each by itself (about 0.07 ms, and as much again for its
+electrodes) while `nd.load` reads and checks all spikes at once.
 """
 
 from __future__ import annotations
