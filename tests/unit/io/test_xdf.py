@@ -88,6 +88,17 @@ def test_voltages_are_in_volts_and_other_channels_say_so(path):
     assert node.attrs["sampling_rate"] == RATE
 
 
+def test_a_unit_that_no_channel_states_is_asked_of_the_caller(tmp_path):
+    file = tmp_path / "bare.xdf"
+    file.write_bytes(xdf([("amp", "EEG", RATE, "float32", [], TIMES, VALUES, 0.0)]))
+    bare, told = nd.load(file)["eeg"], nd.load(file, unit="uV")["eeg"]
+    np.testing.assert_array_equal(bare["signal"].values, VALUES)
+    assert bare["ch_unit"].values.tolist() == ["", ""]
+    np.testing.assert_allclose(told["signal"].values, VALUES * 1e-6, rtol=1e-12)
+    assert told["ch_unit"].values.tolist() == ["V", "V"]
+    assert told["ch_unit_original"].values.tolist() == ["uV", "uV"]
+
+
 def test_streams_are_put_on_one_clock_unless_asked_not_to(path):
     rec = nd.load(path)
     np.testing.assert_allclose(rec["behaviour"]["time"].values, [13.0, 13.5, 14.5], atol=1e-6)
