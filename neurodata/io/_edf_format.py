@@ -108,6 +108,8 @@ def _number(raw: bytes, what: str, name: str) -> float:
 
 def read_header(path: Path, encoding: str) -> Header:
     """Parse the header of a file; every field it cannot do without is checked."""
+    if not path.is_file():
+        raise FormatError("an EDF or BDF file", f"{path.name} is a folder", "name the file")
     with open(path, "rb") as file:
         main = file.read(_MAIN_BYTES)
         if not main.startswith((EDF_MAGIC, BDF_MAGIC)):

@@ -144,9 +144,12 @@ def _count_records(path: Path, header: Header, allow_truncated: bool) -> int:
 
 def _record_seconds(header: Header, signals: list[Signal], sampling_rate: float | None) -> float:
     if header.record_s > 0 or not signals:
-        if sampling_rate is not None and signals:
+        stated = sorted({signal.samples / header.record_s for signal in signals}) if signals else []
+        if sampling_rate is not None and stated and stated != [sampling_rate]:
             raise OptionError(
-                "sampling_rate= for files that lack it", "a file whose header states its rates", "drop the option"
+                f"the rates that the header states, {', '.join(f'{rate:g}' for rate in stated)} Hz",
+                f"sampling_rate={sampling_rate:g}",
+                "drop the option",
             )
         return header.record_s
     if sampling_rate is None:
