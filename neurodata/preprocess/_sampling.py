@@ -12,6 +12,8 @@ GAP_STEPS = 1.5
 # Samples that stray from an even grid by more than this share of a step are not regular: filters need even steps.
 # Clocks that were synchronised afterwards and times stored in double precision stay far below.
 JITTER = 0.01
+# So many samples, none a stated step from the next: the rate stated is wrong, rather than every step a gap.
+_FEW = 10
 
 
 def time_values(data: xr.DataArray | xr.Dataset) -> np.ndarray:
@@ -51,11 +53,29 @@ def segment_slices(time: np.ndarray, max_gap: float | None = None) -> list[slice
     return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
+def stated_rate(data: xr.DataArray | xr.Dataset, sampling_rate: float | None = None) -> float | None:
+    """Samples per second as the caller or the attrs (`sampling_rate`; `bin_width` of counts) state them."""
+    if sampling_rate is not None:
+        return sampling_rate
+    if "bin_width" in data.attrs:
+        return 1.0 / float(data.attrs["bin_width"])
+    rate = data.attrs.get("sampling_rate")
+    return None if rate is None else float(rate)
+
+
+def stretches(data: xr.DataArray, max_gap: float | None = None) -> list[slice]:
+    """Stretches of `data` without a gap; what is a gap follows from the stated rate, else from the median step."""
+    rate = stated_rate(data)
+    if max_gap is None and rate is not None:
+        max_gap = GAP_STEPS / rate
+    return segment_slices(time_values(data), max_gap)
+
+
 def sampling_step(data: xr.DataArray | xr.Dataset, time: np.ndarray, sampling_rate: float | None = None) -> float:
     """Time between neighbouring samples, s, outside gaps.
 
-    Taken from the attr `sampling_rate` or, without one, from the time coordinate: span over number of steps, gaps
-    left out. A stated rate that contradicts the coordinate is an error.
+    Taken from the attr `sampling_rate` (or `bin_width`) or, without one, from the time coordinate: span over number
+    of steps, gaps left out. A stated rate that contradicts the coordinate is an error.
 
     Raises
     ------
@@ -64,15 +84,19 @@ def sampling_step(data: xr.DataArray | xr.Dataset, time: np.ndarray, sampling_ra
     OptionError
         The rate stated and the coordinate disagree by more than 1 %.
     """
-    stated = sampling_rate if sampling_rate is not None else data.attrs.get("sampling_rate")
+    stated = stated_rate(data, sampling_rate)
     if stated is not None and not (np.isfinite(stated) and stated > 0):
         raise OptionError("a positive sampling rate in Hz", f"{stated!r}", "pass sampling_rate= in Hz")
-    segments = segment_slices(time)
+    # A stated rate tells what a gap is even where most steps are gaps (short stretches), which the median does not.
+    segments = segment_slices(time, None if stated is None else GAP_STEPS / stated)
     n_steps = sum(s.stop - s.start - 1 for s in segments)
     if n_steps == 0:
         if stated is None:
             raise MissingOptionError("the sampling rate", "too few samples to tell", "pass sampling_rate= (Hz)")
-        return 1.0 / float(stated)
+        if time.size < _FEW:
+            return 1.0 / float(stated)
+        segments = segment_slices(time)
+        n_steps = sum(s.stop - s.start - 1 for s in segments)
     measured = sum(float(time[s.stop - 1] - time[s.start]) for s in segments) / n_steps
     if stated is None:
         return measured
@@ -87,7 +111,7 @@ def sampling_step(data: xr.DataArray | xr.Dataset, time: np.ndarray, sampling_ra
 
 def regular_slices(time: np.ndarray, step: float, purpose: str) -> list[slice]:
     """Gap-free stretches, each of them evenly sampled; anything else is an error that names `resample`."""
-    segments = segment_slices(time)
+    segments = segment_slices(time, GAP_STEPS * step)
     for segment in segments:
         part = time[segment]
         if part.size < 3:

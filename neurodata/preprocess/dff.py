@@ -12,7 +12,7 @@ from neurodata._core.provenance import with_operation
 from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
 from neurodata.kernels.baseline import maximin, rolling_quantile, whole_quantile
 from neurodata.preprocess._apply import Data, along_time, floating, logged, on_nodes
-from neurodata.preprocess._sampling import sampling_step, segment_slices, time_values
+from neurodata.preprocess._sampling import GAP_STEPS, sampling_step, segment_slices, time_values
 
 Baseline = Literal["percentile", "maximin", "constant"]
 
@@ -112,7 +112,7 @@ def _dff(trace: xr.DataArray, neuropil: xr.DataArray | None, node_rate: float | 
     else:
         step = sampling_step(trace, time, rate)
         # Windows are counted in frames: a frame clock that jitters does not matter to a baseline, only gaps do.
-        slices = segment_slices(time)
+        slices = segment_slices(time, GAP_STEPS * step)
         frames = 2 * int(settings["window"] / step / 2) + 1
         if settings["baseline"] == "percentile":
             f0 = along_time(rolling_quantile, wide, window=frames, quantile=settings["percentile"] / 100, slices=slices)

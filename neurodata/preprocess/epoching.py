@@ -133,8 +133,6 @@ def _cut(
     time = time_values(data)
     if time.size == 0:
         raise RecordingError("data with samples", "none", "pass another recording")
-    if "bin_width" in data.attrs and sampling_rate is None:
-        sampling_rate = 1 / float(data.attrs["bin_width"])
     step = sampling_step(data, time, sampling_rate)
     offset = np.arange(-int(np.floor(before / step + ROUNDING)), int(np.floor(after / step + ROUNDING)) + 1)
     index, place, shift = _nearest(time, onsets.time, offset, step)

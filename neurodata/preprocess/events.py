@@ -11,7 +11,7 @@ from neurodata._core.provenance import with_operation
 from neurodata.containers._coords import TIME_ATTRS
 from neurodata.errors import OptionError, RecordingError
 from neurodata.preprocess._apply import node_of
-from neurodata.preprocess._sampling import JITTER, sampling_step, segment_slices, time_values
+from neurodata.preprocess._sampling import GAP_STEPS, JITTER, sampling_step, segment_slices, time_values
 
 
 def events_to_counts(
@@ -96,7 +96,7 @@ def events_to_counts(
         )
     quanta = _quanta(amplitude, quantum, quantile)
     n_frames = _frames_per_bin(bin_width, step)
-    total, centre, dropped = _sum_frames(amplitude, time, n_frames)
+    total, centre, dropped = _sum_frames(amplitude, time, n_frames, GAP_STEPS * step)
     with np.errstate(invalid="ignore"):
         counts = np.where((total == 0) & np.isnan(quanta), 0.0, np.round(total / quanta))
     values = counts if np.isnan(counts).any() else counts.astype(np.int32)
@@ -168,12 +168,13 @@ def _frames_per_bin(bin_width: float | None, step: float) -> int:
     return n
 
 
-def _sum_frames(amplitude: np.ndarray, time: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _sum_frames(amplitude: np.ndarray, time: np.ndarray, n: int, max_gap: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Sums of `n` frames in a row without a gap, the mean times of these frames, and the number of frames left over."""
     if n == 1:
         return amplitude, time, 0
     rows = [
-        np.arange(part.start, part.stop - (part.stop - part.start) % n).reshape(-1, n) for part in segment_slices(time)
+        np.arange(part.start, part.stop - (part.stop - part.start) % n).reshape(-1, n)
+        for part in segment_slices(time, max_gap)
     ]
     index = np.concatenate(rows) if rows else np.zeros((0, n), dtype=int)
     if index.size == 0:

@@ -6,7 +6,7 @@ import xarray as xr
 
 from neurodata.errors import OptionError
 from neurodata.preprocess._apply import logged, only_array
-from neurodata.preprocess._sampling import segment_slices, time_values
+from neurodata.preprocess._sampling import stretches
 
 
 def regular_segments(data: xr.DataArray, max_gap: float | None = None) -> list[xr.DataArray]:
@@ -16,7 +16,8 @@ def regular_segments(data: xr.DataArray, max_gap: float | None = None) -> list[x
     ----------
     data : DataArray (time, ...)
     max_gap : float, optional
-        Steps longer than this (s) are gaps. Default: 1.5 usual (median) steps.
+        Steps longer than this (s) are gaps. Default: 1.5 steps, of the attr `sampling_rate` or `bin_width` if
+        there is one, else the median step.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def regular_segments(data: xr.DataArray, max_gap: float | None = None) -> list[x
     data = only_array(data, 'rec["eeg"]["signal"]')
     if max_gap is not None and not max_gap > 0:
         raise OptionError("a positive max_gap in s", f"{max_gap!r}", "pass max_gap= in s, or leave it out")
-    slices = segment_slices(time_values(data), max_gap)
+    slices = stretches(data, max_gap)
     return [
         logged(data.isel(time=part), "regular_segments", max_gap=max_gap, segment=i) for i, part in enumerate(slices)
     ]

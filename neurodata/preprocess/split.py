@@ -9,7 +9,7 @@ import xarray as xr
 
 from neurodata.errors import MissingOptionError, OptionError
 from neurodata.preprocess._apply import logged, only_array
-from neurodata.preprocess._sampling import segment_slices, time_values
+from neurodata.preprocess._sampling import stretches, time_values
 
 # Share of a step by which float times may miss a gap of a whole number of steps.
 _ROUNDING = 1e-6
@@ -138,9 +138,8 @@ def _by_number(n: int, gap: float, what: str) -> tuple[np.ndarray, np.ndarray, f
 def _stretches(data: xr.DataArray, rows: np.ndarray) -> list[xr.DataArray]:
     if "trial" in data.dims:
         return [data.isel(trial=rows)]
-    time = time_values(data)
     parts = []
-    for segment in segment_slices(time):
+    for segment in stretches(data):
         inside = rows[(rows >= segment.start) & (rows < segment.stop)]
         runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
         parts += [data.isel(time=slice(int(run[0]), int(run[-1]) + 1)) for run in runs if run.size]

@@ -377,3 +377,22 @@ def test_resample_errors():
         pre.resample(trace(sine(5), rate=1000.0), 0)
     with pytest.raises(OptionError, match="method"):
         pre.resample(trace(sine(5), rate=1000.0), 10, method="cubic")
+
+
+# Gaps
+
+
+def test_a_stated_rate_tells_gaps_where_most_steps_are_gaps():
+    # Pairs of samples 10 ms apart, 90 ms between pairs: the median step alone cannot tell which is the usual one.
+    time = np.sort(np.r_[np.arange(20) * 0.1, np.arange(19) * 0.1 + 0.01])
+    values = np.arange(39.0)
+    node = nd.make_eeg(values[:, None], time=time, sampling_rate=100.0)
+    data = node["signal"].assign_attrs(sampling_rate=100.0)
+    assert len(pre.regular_segments(data)) == 20
+    new = pre.smooth(data, 0.03, kind="boxcar").values.ravel()
+    np.testing.assert_allclose(new[:4], [0.5, 0.5, 2.5, 2.5])
+
+
+def test_a_rate_that_no_step_follows_is_an_error():
+    with pytest.raises(OptionError, match="fits the time coordinate"):
+        pre.smooth(trace(np.zeros(50), rate=10.0), 1.0, sampling_rate=100.0)
