@@ -56,10 +56,10 @@ def make_spikes(folder: Path) -> dict[str, Any]:
     group = np.arange(n_units) % 3
     state = state_path(rng, n_states, n_steps, (3500.0, 3.0))
 
-    rate = rng.lognormal(np.log(3.0), 0.45, n_units)
+    rate = rng.lognormal(np.log(4.0), 0.45, n_units)
     gain = np.full((n_states, n_units), 0.7)
     for s in range(n_states):
-        gain[s, group == s] = 2.2
+        gain[s, group == s] = 2.0
     log_rate = np.log(rate * gain)
 
     # (state, post, pre): log gain right after one spike, decaying with 15 ms. State 0 has the couplings inside group 0
@@ -67,7 +67,7 @@ def make_spikes(folder: Path) -> dict[str, Any]:
     weight = np.zeros((n_states, n_units, n_units))
     sparse = rng.random((n_units, n_units)) < 0.3
     np.fill_diagonal(sparse, False)
-    for s, (post, pre, size) in enumerate([(0, 0, 0.6), (2, 1, 1.1), (0, 2, -1.6)]):
+    for s, (post, pre, size) in enumerate([(0, 0, 0.5), (2, 1, 1.4), (0, 2, -3.0)]):
         block = np.ix_(group == post, group == pre)
         weight[s][block] = np.where(sparse[block], size, 0.0)
 

@@ -121,9 +121,8 @@ def _wanted(recording: xr.DataTree, names: Sequence[str] | None, path: str, rema
         return chosen
     chosen_one = default_analysis(recording)
     if chosen_one is None:
-        needs = "; ".join(
-            f"{a.name!r} needs {a.lacks(recording)}" for a in all_analyses().values() if a.lacks(recording)
-        )
+        absent = {analysis.name: analysis.lacks(recording) for analysis in all_analyses().values()}
+        needs = "; ".join(f"{name!r} needs {what}" for name, what in absent.items() if what)
         remarks.append(f"No analysis fits what is in this recording: {needs}.")
         return []
     return [chosen_one]

@@ -29,8 +29,8 @@ def _spikes(spikes: xr.Dataset, name: str) -> Iterator[Picture]:
     ax = plot.raster(spikes)
     yield Picture(
         f"{name}: all units",
-        "Spikes of every unit in the order of the recording (shades of grey: rate, where there are too many for ticks). "
-        "Above: mean rate over units; right: mean rate of each unit.",
+        "Spikes of every unit in the order of the recording; shades of grey are rates, where there are too many spikes "
+        "for ticks. Above: mean rate over units; right: mean rate of each unit.",
         ax.figure,
     )
     low, high = ax.get_xlim()
@@ -65,7 +65,7 @@ def _eeg(recording: xr.DataTree, name: str) -> Iterator[Picture]:
     eeg = node(recording, name)
     if "ch_unit" in eeg.coords and not (eeg["ch_unit"].values.astype(str) == "V").any():
         return
-    events = recording["events"] if "events" in recording.children else None
+    events = node(recording, "events") if "events" in recording.children else None
     start = float(eeg["time"][0])
     if events is not None and events.sizes.get("event", 0):
         onset = events["onset"].values
@@ -73,7 +73,7 @@ def _eeg(recording: xr.DataTree, name: str) -> Iterator[Picture]:
         inside = onset[(onset >= start) & (onset <= last)]
         if inside.size:
             start = max(start, min(float(inside.min()) - 2.0, last - 10.0))
-    ax = plot.signals(eeg, start=start, events=events.to_dataset(inherit=False) if events is not None else None)
+    ax = plot.signals(eeg, start=start, events=events)
     yield Picture(
         f"{name}: 10 s",
         "Voltages as recorded, each channel about its median; lines are events, bad channels are grey.",

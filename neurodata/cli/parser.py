@@ -29,7 +29,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     options.command_line = ["neurodata", *arguments]
     try:
-        from neurodata.cli import commands
+        import neurodata.cli.commands as commands
 
         getattr(commands, options.command)(options)
         sys.stdout.flush()

@@ -13,9 +13,7 @@ from typing import Any
 from neurodata.cli.analyses.base import Picture, Result, Table
 from neurodata.containers.summary import Summary
 
-_DPI = 144
-# Palette of the figures: 128 colours keep text and lines as they are at a third of the size.
-_COLOURS = 128
+_DPI = 130
 
 STYLE = """
 :root{--ink:#1c2126;--soft:#57606a;--line:#d8dee4;--wash:#f5f7f9;--accent:#0072b2}
@@ -30,10 +28,9 @@ h3{font-size:1.05rem;margin:1.75rem 0 .4rem}
 p{margin:.5rem 0}
 a{color:var(--accent)}
 .soft,figcaption,caption{color:var(--soft);font-size:.9rem}
-nav ul{columns:16rem;list-style:none;margin:.25rem 0 0;padding:0}
-nav li{margin:.15rem 0;break-inside:avoid}
-nav li.inner{padding-left:1rem;font-size:.92rem}
-.answer{background:var(--wash);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1rem 0;border-radius:0 6px 6px 0}
+nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem;list-style:none;margin:0;padding:0}
+nav li.inner{font-size:.92rem}
+.answer{background:var(--wash);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1rem 0}
 .answer p:first-child{margin-top:0;font-size:1.05rem}
 .answer p:last-child{margin-bottom:0}
 .warn{border-left-color:#d55e00}
@@ -157,9 +154,7 @@ def _section(section: Section, ids: _Ids, links: list[tuple[str, str, bool]], se
             parts.append(f"<h3>What this cannot tell</h3><ul class=caveats>{items}</ul>")
     heading("What is in the recording", several and not first)
     if section.remarks:
-        parts.append(
-            '<div class="answer warn">' + "".join(f"<p>{_text(line)}</p>" for line in section.remarks) + "</div>"
-        )
+        parts.append(_answer(section.remarks, "answer warn"))
     parts.append(_facts(section.summary))
     if section.overview:
         heading("The data as they are", several)
@@ -167,8 +162,8 @@ def _section(section: Section, ids: _Ids, links: list[tuple[str, str, bool]], se
     return f'<section aria-label="{html.escape(section.name, quote=True)}">{"".join(parts)}</section>'
 
 
-def _answer(lines: Sequence[str]) -> str:
-    return '<div class="answer">' + "".join(f"<p>{_text(line)}</p>" for line in lines) + "</div>" if lines else ""
+def _answer(lines: Sequence[str], style: str = "answer") -> str:
+    return f'<div class="{style}">' + "".join(f"<p>{_text(line)}</p>" for line in lines) + "</div>" if lines else ""
 
 
 def _picture(picture: Picture) -> str:
@@ -180,30 +175,25 @@ def _picture(picture: Picture) -> str:
 
 
 def png(figure: Any) -> str:
-    """A figure as base64 text of a PNG with a palette."""
-    from PIL import Image
-
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=_DPI)
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(packed, format="PNG", optimize=True)
-    return base64.b64encode(packed.getvalue()).decode("ascii")
+    """A figure as base64 text of a PNG."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI, pil_kwargs={"optimize": True})
+    return base64.b64encode(drawn.getvalue()).decode("ascii")
 
 
 def _table(table: Table) -> str:
     numeric = [bool(table.rows) and all(_is_number(row[k]) for row in table.rows) for k in range(len(table.columns))]
     head = "".join(f"<th{' class=n' if n else ''}>{_text(c)}</th>" for c, n in zip(table.columns, numeric, strict=True))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=n' if n else ''}>{_text(v)}</td>" for v, n in zip(row, numeric, strict=True))
-        + "</tr>"
-        for row in table.rows
-    )
+    body = "".join(f"<tr>{_cells(row, numeric)}</tr>" for row in table.rows)
     caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
     return (
         f"<h3>{_text(table.title)}</h3><div class=wide><table>{caption}<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _cells(row: Sequence[Any], numeric: Sequence[bool]) -> str:
+    return "".join(f"<td{' class=n' if n else ''}>{_text(v)}</td>" for v, n in zip(row, numeric, strict=True))
 
 
 def _is_number(value: Any) -> bool:

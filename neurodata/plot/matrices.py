@@ -52,7 +52,7 @@ def weights(weight: xr.DataArray, *, sort: Any = None, self_coupling: bool = Fal
     finite = np.abs(values[np.isfinite(values)])
     limit = float(np.percentile(finite, 99.5)) if finite.size else 1.0
     limit = limit or 1.0
-    made = figure(min(3.1 * n_states + 0.6, 12.0), 3.3)
+    made = figure(min(3.0 * n_states + 1.0, 12.0), 3.9)
     panels = made.subplots(1, n_states, sharex=True, sharey=True, squeeze=False)[0]
     for state, ax in enumerate(panels):
         dress(ax)

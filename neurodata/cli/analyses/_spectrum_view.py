@@ -145,7 +145,7 @@ def change_table(value: xr.DataArray, change_p: xr.DataArray, kinds: list[str]) 
         for flat in np.argsort(-np.abs(mean / error), axis=None)[: _MOST_ROWS // len(kinds)]:
             i, j = np.unravel_index(flat, mean.shape)
             band, channel = str(value["band"].values[i]), str(value["channel"].values[j])
-            rows.append((kind, band, channel, f"{mean[i, j]:+.2f} ± {error[i, j]:.2f}", f"{p[i, j]:.3g}"))
+            rows.append((kind, band, channel, f"{mean[i, j]:+.2f} ± {error[i, j]:.2f}", f"{p[i, j]:.2g}"))
     return Table(
         "Clearest changes of power",
         ("event", "band", "channel", "change ± s.e. (dB)", "p (corrected)"),

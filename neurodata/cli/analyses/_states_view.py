@@ -132,7 +132,7 @@ def _rates(model: HMMGLM, path: xr.DataArray, counts: xr.DataArray, order: np.nd
         inside = values[path.values == state]
         if inside.size:
             rate = np.nanmean(inside, axis=0)[order] / width
-            ax.plot(np.arange(rate.size), rate, "o-", color=colour(int(state)), ms=4, lw=0.8, label=f"state {state}")
+            ax.plot(np.arange(rate.size), rate, "o", color=colour(int(state)), ms=4, label=f"state {state}")
     ids = counts["unit"].values[order]
     shown = np.arange(0, ids.size, max(1, -(-ids.size // 30)))
     ax.set_xticks(shown, [str(ids[k]) for k in shown], rotation=90)

@@ -26,9 +26,10 @@ FEWEST_TRIALS = 6
 MOST_KINDS = 4
 MOST_CHANNELS = 64
 MOST_TRIALS = 200
-BEFORE_S = 1.25
+BEFORE_S = 2.0
 AFTER_S = 2.5
-WINDOW_S = 0.5
+# Long enough that alpha (10 Hz) does not leak into theta (up to 8 Hz): a Hann window of 1 s is 2 Hz wide to each side.
+WINDOW_S = 1.0
 STEP_S = 0.1
 _SPECTRUM_S = 600.0
 
@@ -132,6 +133,9 @@ def _peaks(density: xr.DataArray) -> xr.DataArray:
     x, y = np.log10(around["frequency"].values), np.log10(np.maximum(around.values, 1e-300))
     slope, level = np.polyfit(x, np.where(np.isfinite(y), y, 0.0), 1)
     over = np.log10(np.maximum(band.values, 1e-300)) - (np.log10(band["frequency"].values)[:, None] * slope + level)
+    rising, falling = np.diff(over, axis=0)[:-1] > 0, np.diff(over, axis=0)[1:] < 0
+    summit = np.vstack([np.zeros_like(over[:1], dtype=bool), rising & falling, np.zeros_like(over[:1], dtype=bool)])
+    over = np.where(summit, over, -np.inf)
     best = over.argmax(axis=0)
     # 2 dB over the straight line is more than the scatter of Welch estimates of a minute or more.
     found = np.take_along_axis(over, best[None], axis=0)[0] > 0.2
@@ -232,7 +236,7 @@ def _change_lines(value: xr.DataArray, tests: dict[str, xr.DataArray], kinds: li
         size = f"{difference:+.1f} ± {abs(difference / t[at]) if t[at] else 0.0:.1f} dB"
         n_sure = int((p < 0.05).sum())
         lines.append(
-            f"{kinds[0]} and {kinds[1]} differ most in {where}: {size} (p = {p[at]:.3g}); {n_sure} of {p.size} pairs "
+            f"{kinds[0]} and {kinds[1]} differ most in {where}: {size} (p = {p[at]:.2g}); {n_sure} of {p.size} pairs "
             "of channel and band differ at p < 0.05, corrected for all."
             if n_sure
             else f"{kinds[0]} and {kinds[1]} do not differ in band power at p < 0.05, corrected for all channels and "
@@ -246,7 +250,7 @@ def _change_lines(value: xr.DataArray, tests: dict[str, xr.DataArray], kinds: li
         error = abs(mean / t[at]) if t[at] else 0.0
         sure = "" if p[at] < 0.05 else ", no more than shuffled data show"
         lines.append(
-            f"After {kind} the clearest change is in {where}: {mean:+.1f} ± {error:.1f} dB (p = {p[at]:.3g}{sure})."
+            f"After {kind} the clearest change is in {where}: {mean:+.1f} ± {error:.1f} dB (p = {p[at]:.2g}{sure})."
         )
     return lines
 

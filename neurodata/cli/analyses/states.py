@@ -19,7 +19,7 @@ GAP_S = 1.0
 # Precisions of the prior of couplings to choose from, on training data: from weak to nearly none left.
 RIDGES = (30.0, 300.0, 3000.0)
 # History of couplings in bins.
-HISTORY_BINS = {"spike": 3, "event": 2}
+HISTORY_BINS = {"spike": 2, "event": 2}
 
 
 def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
@@ -69,6 +69,7 @@ _CAVEATS = [
     "The number of states is as you set it (--states); this analysis does not choose it.",
     "A coupling says that one unit's activity comes before another's in that state. Units that were not recorded can "
     "cause it; it is no proof of a synapse.",
+    "The prior draws couplings towards zero, so that true ones are larger than shown; the fewer the spikes, the more.",
     "Standard errors take the path of states as known and hold for one pair at a time; with many pairs, some are "
     "beyond two errors by chance.",
 ]
