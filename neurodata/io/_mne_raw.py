@@ -174,7 +174,7 @@ def _kept(raw: Any, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Stretches (first sample, one after the last) outside what MNE filled with zeros."""
     edges = [0]
     skipped = [item for item in raw.annotations if item["description"] == SKIP]
-    first = 0.0 if raw.annotations.orig_time is None else raw.first_samp / rate
+    first = raw.first_samp / rate
     for item in sorted(skipped, key=lambda item: item["onset"]):
         low = int(np.clip(round((item["onset"] - first) * rate), 0, raw.n_times))
         high = int(np.clip(low + round(item["duration"] * rate), 0, raw.n_times))
@@ -222,7 +222,8 @@ def _events(raw: Any, time: np.ndarray | None) -> xr.Dataset | None:
         return None
     rate = float(raw.info["sfreq"])
     first = raw.first_samp / rate
-    onset = np.asarray(notes.onset, dtype=np.float64) + (first if notes.orig_time is None else 0.0)
+    # Once set on a Raw, onsets count from the start of the acquisition, with a measurement date or without.
+    onset = np.asarray(notes.onset, dtype=np.float64)
     if time is not None:
         # Events are stored by sample: they move with their samples over the gaps.
         sample = np.clip(np.round((onset - first) * rate).astype(int), 0, time.size - 1)

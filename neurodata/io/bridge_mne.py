@@ -65,6 +65,7 @@ def from_mne(obj: Any) -> Any:
 
 
 def _from_epochs(epochs: Any) -> xr.DataArray:
+    epochs = epochs.copy().drop_bad(verbose="error")
     info = epochs.info
     names = {code: name for name, code in epochs.event_id.items()}
     codes = epochs.events[:, 2]
@@ -254,6 +255,7 @@ def _annotate(mne: Any, raw: Any, rec: xr.DataTree, tick: np.ndarray, first: int
     if not onset:
         return
     date = raw.info["meas_date"]
+    # MNE takes onsets without a date as counted from the first sample, and adds its time.
     shift = 0.0 if date is not None else first / rate
     inside = np.array(onset) - first / rate
     last = (raw.n_times - 1) / rate

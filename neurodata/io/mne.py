@@ -44,9 +44,8 @@ _READ_ERRORS = (
 
 # Warnings of MNE that say nothing of the samples, their times or the events.
 _HARMLESS = re.compile(
-    "not unique|No info on DataPoints|software filter|meas(urement)? date|Highpass cutoff|Lowpass cutoff|"
-    "boundary|sphere|montage|Not setting position|does not conform to MNE naming|physical dimension|"
-    "Channels contain different (high|low)pass filters|recomputing event table"
+    "not unique|No info on DataPoints|software filter|meas(urement)? date|Highpass cutoff|boundary' events, indicating|"
+    "sphere|montage|physical dimension|Channels contain different (high|low)pass filters|recomputing event table"
 )
 
 
