@@ -20,6 +20,7 @@ def events_to_counts(
     bin_width: float | None = None,
     quantum: Literal["quantile", "mode"] | float | np.ndarray = "quantile",
     quantile: float = 0.5,
+    floor: float = 0.1,
     sampling_rate: float | None = None,
 ) -> xr.DataArray:
     """Turn deconvolved amplitudes into whole numbers that models of counts take.
@@ -36,10 +37,14 @@ def events_to_counts(
         to 1 %. Bins lie inside gap-free stretches; what is left at the end of a stretch is dropped (attr
         `dropped_frames`).
     quantum : {"quantile", "mode"}, float or array (roi,)
-        "quantile": the `quantile` of a ROI's positive amplitudes, the median by default. "mode": their half-sample
-        mode [1]_ on a log scale, for amplitudes that gather at one value. Or the quanta themselves.
+        "quantile": the `quantile` of a ROI's amplitudes, the median by default. "mode": their half-sample mode [1]_ on
+        a log scale, for amplitudes that gather at one value. Or the quanta themselves.
     quantile : float
         Between 0 and 1.
+    floor : float
+        Amplitudes below this share of a large event have no say in the quantum (they are still rounded like the
+        others, to 0). Solvers leave many tiny positive amplitudes, which would otherwise be the typical ones. A large
+        event is one such that half of the ROI's summed amplitude comes in events no larger.
     sampling_rate : float, optional
         Frames per second, Hz; default from the attr or the time coordinate.
 
@@ -94,7 +99,7 @@ def events_to_counts(
         raise RecordingError(
             "deconvolved amplitudes of 0 or above", f"negative ones, e.g. in ROIs {rois}", "clip them, or check them"
         )
-    quanta = _quanta(amplitude, quantum, quantile)
+    quanta = _quanta(amplitude, quantum, quantile, floor)
     n_frames = _frames_per_bin(bin_width, step)
     total, centre, dropped = _sum_frames(amplitude, time, n_frames, GAP_STEPS * step)
     with np.errstate(invalid="ignore"):
@@ -113,25 +118,32 @@ def events_to_counts(
     attrs.pop("sampling_rate", None)
     attrs |= {"units": "1", "long_name": "number of events", "bin_width": n_frames * step, "dropped_frames": dropped}
     stated = quantum if isinstance(quantum, str) else "given"
-    attrs = with_operation(attrs, "events_to_counts", bin_width=bin_width, quantum=stated, quantile=quantile)
+    attrs = with_operation(
+        attrs, "events_to_counts", bin_width=bin_width, quantum=stated, quantile=quantile, floor=floor
+    )
     return xr.DataArray(values, dims=("time", "unit"), coords=coords, name="counts", attrs=attrs)
 
 
-def _quanta(amplitude: np.ndarray, quantum: str | float | np.ndarray, quantile: float) -> np.ndarray:
+def _quanta(amplitude: np.ndarray, quantum: str | float | np.ndarray, quantile: float, floor: float) -> np.ndarray:
     n_rois = amplitude.shape[1]
     if not isinstance(quantum, str):
         quanta = np.broadcast_to(np.asarray(quantum, dtype=np.float64), (n_rois,)).copy()
         if (quanta <= 0).any():
             raise OptionError("quanta above 0", f"{quanta.min()}", "correct quantum=")
         return quanta
-    if quantum not in ("quantile", "mode") or not 0 <= quantile <= 1:
+    if quantum not in ("quantile", "mode") or not 0 <= quantile <= 1 or not 0 <= floor < 1:
         raise OptionError(
-            "quantum 'quantile' or 'mode' or numbers, quantile from 0 to 1", f"{quantum!r}, {quantile}", "correct them"
+            "quantum 'quantile' or 'mode' or numbers, quantile from 0 to 1, floor from 0 to below 1",
+            f"{quantum!r}, {quantile}, {floor}",
+            "correct them",
         )
     quanta = np.full(n_rois, np.nan)
     for roi in range(n_rois):
-        positive = amplitude[amplitude[:, roi] > 0, roi]
+        positive = np.sort(amplitude[amplitude[:, roi] > 0, roi])
         if positive.size:
+            mass = np.cumsum(positive)
+            large = positive[np.searchsorted(mass, mass[-1] / 2)]
+            positive = positive[positive >= floor * large]
             quanta[roi] = (
                 np.quantile(positive, quantile)
                 if quantum == "quantile"

@@ -28,6 +28,15 @@ def test_known_quanta_are_found():
     np.testing.assert_array_equal(counts.time, node.time)
 
 
+def test_residues_of_the_solver_are_not_the_typical_event():
+    rng = np.random.default_rng(5)
+    truth = (rng.random((5000, 1)) < 0.02).astype(int)
+    amplitude = np.where(truth > 0, 3.0, rng.exponential(1e-4, truth.shape))
+    counts = pre.events_to_counts(nd.make_calcium(deconvolved=amplitude, sampling_rate=30.0))
+    assert float(counts.quantum[0]) == 3.0
+    np.testing.assert_array_equal(counts, truth)
+
+
 def test_silent_and_unobserved_rois():
     amplitude = np.array([[0.0, np.nan, 1.0], [0.0, np.nan, np.nan]])
     counts = pre.events_to_counts(nd.make_calcium(deconvolved=amplitude, sampling_rate=1.0))
