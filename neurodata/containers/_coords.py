@@ -69,6 +69,8 @@ def column_values(values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind in "biufUMm" and not isinstance(values, pd.Series):
         return array
+    if isinstance(values, np.ndarray) and array.dtype == object and all(type(item) is str for item in array):
+        return array.astype(str)
     series = pd.Series(values)
     if series.dtype.kind in "biuf" and not pd.api.types.is_extension_array_dtype(series.dtype):
         return series.to_numpy()

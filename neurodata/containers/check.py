@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from neurodata.containers._rows import count_behind
 from neurodata.errors import RecordingError
 from neurodata.schema import IDENTITY_DIM, SECONDS, TIME_VARIABLES, VARIABLES, modality_of
 
@@ -26,12 +25,15 @@ _SAMPLED_INTERVALS = 20_000
 _BLOCK = 2**16
 
 
-def check(rec: xr.DataTree) -> xr.DataTree:
+def check(rec: xr.DataTree, *, read: bool = True) -> xr.DataTree:
     """Check a recording (or a tree of recordings) and return it unchanged.
 
     Parameters
     ----------
     rec : DataTree
+    read : bool
+        Also read and check spike times that are still in their file. `nd.load` leaves those of large files for later:
+        they are checked when they are first used.
 
     Raises
     ------
@@ -45,11 +47,11 @@ def check(rec: xr.DataTree) -> xr.DataTree:
     >>> nd.check(rec) is rec
     True
     """
-    raise_problems(problems(rec))
+    raise_problems(problems(rec, read=read))
     return rec
 
 
-def problems(rec: Any) -> list[str]:
+def problems(rec: Any, *, read: bool = True) -> list[str]:
     """Every problem of a recording, as sentences; empty when there are none."""
     from neurodata.containers.recording import is_recording, recordings
 
@@ -59,12 +61,13 @@ def problems(rec: Any) -> list[str]:
         several = list(recordings(rec))
         if not several:
             return [f"no node is named after a modality; the children are {list(rec.children)}"]
-        return [f"{path}: {text}" for path, child in several for text in problems(child)]
+        return [f"{path}: {text}" for path, child in several for text in problems(child, read=read)]
     found = _attr_problems("the root", rec.attrs)
     for name, node in rec.children.items():
         modality = modality_of(name)
         dataset = node.to_dataset(inherit=False)
-        found += [f"{name}: {text}" for text in _CHECKS[modality or ""](dataset)]
+        own = spikes_problems(dataset, read=read) if modality == "spikes" else _CHECKS[modality or ""](dataset)
+        found += [f"{name}: {text}" for text in own]
         found += [f"{name}: a node holds variables, not further nodes ({child})" for child in node.children]
     return found
 
@@ -80,8 +83,8 @@ def raise_problems(found: Iterable[str]) -> None:
         )
 
 
-def spikes_problems(node: xr.Dataset) -> list[str]:
-    """Problems of a `spikes` node."""
+def spikes_problems(node: xr.Dataset, *, read: bool = True) -> list[str]:
+    """Problems of a `spikes` node; without `read`, spike times that are not in memory are left alone."""
     found = _common_problems(node, "spikes")
     if node.sizes.get("unit", 0) == 0:
         found.append("there are no units")
@@ -92,89 +95,95 @@ def spikes_problems(node: xr.Dataset) -> list[str]:
     missing = [name for name in ("spike_time", "spike_unit", "spike_count") if name not in node]
     if missing:
         return [*found, f"variables {missing} are missing"]
-    times, row, count = (node[name].values for name in ("spike_time", "spike_unit", "spike_count"))
-    if times.dtype.kind != "f" or row.dtype.kind != "i" or times.shape != row.shape:
+    stored, spike_unit = node.variables["spike_time"], node.variables["spike_unit"]
+    wrong = stored.dtype.kind != "f" or spike_unit.dtype.kind != "i" or stored.shape != spike_unit.shape
+    if wrong or not (read or stored._in_memory):
         return found
-    limits = [node[name].values for name in ("support_start", "support_stop") if name in node]
-    seen, arrays = _SEEN.get(), [times, row, count, *limits]
-    stated = "time_unit_stated" in node["spike_time"].attrs
-    key = (stated, *map(id, arrays))
-    if seen is not None and key in seen:
-        return found
-    trains = _train_problems(node, times, row, count, look=not stated and not found)
-    if seen is not None and not trains:
-        seen[key] = arrays
-    return found + trains
+    times, count = stored.values, node["spike_count"].values
+    behind = count_behind(spike_unit)
+    trains = [] if behind is not None and np.array_equal(behind, count) else _row_problems(spike_unit.values, count)
+    if trains:
+        return found + trains
+    support = [node[name].values for name in ("support_start", "support_stop") if name in node]
+    look = "time_unit_stated" not in node["spike_time"].attrs and not found
+    return found + train_problems(times, count, node["unit"].values, support, look=look)
 
 
-# Spike arrays found in order so far, by identity; holding them keeps the identity from being used again.
-_SEEN: ContextVar[dict[tuple[Any, ...], list[np.ndarray]] | None] = ContextVar("checked_spikes", default=None)
+def _row_problems(row: np.ndarray, count: np.ndarray) -> list[str]:
+    """Whether `spike_unit` goes through the rows of unit in order, as often as `spike_count` says."""
+    if not row.size:
+        return [] if not count.any() else ["spike_count does not count the spikes of each unit"]
+    low, high = int(row.min()), int(row.max())
+    if low < 0 or high >= count.size:
+        return [f"spike_unit must be rows of unit (0 to {count.size - 1}), but spans {low} to {high}"]
+    found = []
+    if not np.array_equal(np.bincount(row, minlength=count.size), count):
+        found.append("spike_count does not count the spikes of each unit")
+    if any((row[at + 1 : at + _BLOCK + 1] < row[at : at + _BLOCK][: row.size - at - 1]).any() for at in _blocks(row)):
+        found.append("spikes are not sorted by unit")
+    return found
 
 
-@contextmanager
-def checked_once() -> Iterator[None]:
-    """Inside, spike arrays that passed are not gone through again by the next check of the very same arrays.
+def train_problems(
+    times: np.ndarray, count: np.ndarray, unit: np.ndarray, support: list[np.ndarray], *, look: bool
+) -> list[str]:
+    """Problems of the spike times of units that follow one another. Each pass counts: 10 million spikes are common.
 
-    A constructor, `make_recording` and `load` each check; for 10 million spikes every pass costs as much as reading.
-    Only for code that does not change arrays in place between the checks, as readers do not.
+    Parameters
+    ----------
+    times : array (spike,)
+    count, unit : array (unit,)
+    support : list of two arrays (epoch,), or empty
+        Starts and stops.
+    look : bool
+        Judge from the intervals whether the times are seconds.
     """
-    token = _SEEN.set({})
-    try:
-        yield
-    finally:
-        _SEEN.reset(token)
-
-
-def _train_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray, count: np.ndarray, look: bool) -> list[str]:
-    """Problems of the flat spike arrays. Each pass over them matters: 10 million spikes are common."""
-    n_units = node.sizes.get("unit", 0)
-    by_unit, infinite, unsorted = _scan(times, row)
-    if row.size:
-        low, high = (row[0], row[-1]) if by_unit else (row.min(), row.max())
-        if low < 0 or high >= n_units:
-            return [f"spike_unit must be rows of unit (0 to {n_units - 1}), but spans {low} to {high}"]
-    if by_unit:
-        counted = np.diff(np.searchsorted(row, np.arange(n_units + 1)))
-    else:
-        counted = np.bincount(row, minlength=n_units)
-    found = [] if np.array_equal(counted, count) else ["spike_count does not count the spikes of each unit"]
-    if not by_unit:
-        return [*found, "spikes are not sorted by unit"]
-    if infinite:
-        return [*found, f"{infinite} spike times are NaN or infinite"]
-    if unsorted.size:
-        names = node["unit"].values[unsorted[:5]].tolist()
+    found = []
+    stop = np.cumsum(count)
+    if stop.size and stop[-1] != times.size:
+        return ["spike_count does not count the spikes of each unit"]
+    some = count > 0
+    first, last = times[(stop - count)[some]], times[stop[some] - 1]
+    back = _steps_back(times, stop)
+    if back.size or not (np.isfinite(first).all() and np.isfinite(last).all()):
+        infinite = int(np.count_nonzero(~np.isfinite(times)))
+        if infinite:
+            return [f"{infinite} spike times are NaN or infinite"]
+        unsorted = np.unique(np.searchsorted(stop, back, side="right"))
+        names = unit[unsorted[:5]].tolist()
         found.append(
             f"spike times of {unsorted.size} unit(s) are not sorted, e.g. {names}; "
             "check that times and ids belong together, then pass sort=True"
         )
-    found += _support_problems(node, times, row)
-    if look and not found and times.size - np.count_nonzero(counted) >= _MIN_INTERVALS:
-        found += _unit_of_time_problems(times, row)
+        first = last = times
+    found += _support_problems(times, stop, unit, support, first, last)
+    if look and not found and times.size - np.count_nonzero(count) >= _MIN_INTERVALS:
+        found += _unit_of_time_problems(times, stop)
     return found
 
 
-def _scan(times: np.ndarray, row: np.ndarray) -> tuple[bool, int, np.ndarray]:
-    """Whether spikes are sorted by unit, how many times are not finite, and the rows of units whose times go back.
-
-    In blocks that stay in the cache, so that each array is read from memory once and no array of its size is made.
-    """
-    by_unit, infinite, unsorted = True, 0, set()
-    for start in range(0, times.size, _BLOCK):
-        t, r = times[start : start + _BLOCK + 1], row[start : start + _BLOCK + 1]
-        by_unit = by_unit and not (r[1:] < r[:-1]).any()
-        infinite += int(np.count_nonzero(~np.isfinite(t[:_BLOCK])))
-        back = t[1:] < t[:-1]
-        if back.any():
-            at = np.flatnonzero(back)
-            unsorted.update(np.unique(r[at][r[at] == r[at + 1]]).tolist())
-    return by_unit, infinite, np.array(sorted(unsorted), dtype=np.int64)
+def _blocks(values: np.ndarray) -> range:
+    """Starts of blocks that stay in the cache: an array is read from memory once, and none of its size is made."""
+    return range(0, max(values.size - 1, 0), _BLOCK)
 
 
-def _unit_of_time_problems(times: np.ndarray, row: np.ndarray) -> list[str]:
+def _steps_back(times: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Positions of spikes that do not come at or after the one before them in their unit (a NaN never does)."""
+    found = [np.zeros(0, dtype=np.int64)]
+    onward = np.empty(_BLOCK, dtype=bool)
+    for at in _blocks(times):
+        after = times[at + 1 : at + _BLOCK + 1]
+        step = np.greater_equal(after, times[at : at + after.size], out=onward[: after.size])
+        if not step.all():
+            found.append(np.flatnonzero(~step) + at + 1)
+    back = np.concatenate(found)
+    return back[~np.isin(back, stop)]
+
+
+def _unit_of_time_problems(times: np.ndarray, stop: np.ndarray) -> list[str]:
     """Whether times look like ms or samples, judged from intervals evenly taken out of all."""
     first = np.arange(0, times.size - 1, max(1, times.size // _SAMPLED_INTERVALS))
-    first = first[row[first] == row[first + 1]]
+    first = first[~np.isin(first + 1, stop)]
     interval = times[first + 1] - times[first]
     if interval.size < _MIN_INTERVALS:
         return []
@@ -187,25 +196,34 @@ def _unit_of_time_problems(times: np.ndarray, row: np.ndarray) -> list[str]:
     ]
 
 
-def _support_problems(node: xr.Dataset, times: np.ndarray, row: np.ndarray) -> list[str]:
-    if "support_start" not in node or "support_stop" not in node:
-        negative = int((times < 0).sum())
-        if negative:
-            return [
-                f"{negative} spike times are negative; if the clock does start before 0, pass support= with that start"
-            ]
-        return []
-    start, stop = node["support_start"].values, node["support_stop"].values
+def _support_problems(
+    times: np.ndarray,
+    stop_of: np.ndarray,
+    unit: np.ndarray,
+    support: list[np.ndarray],
+    first: np.ndarray,
+    last: np.ndarray,
+) -> list[str]:
+    """Spikes outside the support, or before 0 without one; `first` and `last` hold the extreme times of each unit."""
+    if len(support) < 2:
+        if not first.size or first.min() >= 0:
+            return []
+        return [
+            f"{int((times < 0).sum())} spike times are negative; "
+            "if the clock does start before 0, pass support= with that start"
+        ]
+    start, stop = support
     if not (np.isfinite(start).all() and np.isfinite(stop).all()) or (stop < start).any():
         return ["support_stop must not be before support_start, and both must be finite"]
     if (start[1:] < stop[:-1]).any():
         return ["support epochs must be sorted and must not overlap"]
-    if start.size == 1 and times.size and times.min() >= start[0] and times.max() <= stop[0]:
+    if not times.size or (start.size == 1 and first.min() >= start[0] and last.max() <= stop[0]):
         return []  # the usual case, without a search for each spike
     epoch = np.searchsorted(start, times, side="right") - 1
     outside = (epoch < 0) | (times > stop[epoch.clip(min=0)]) if start.size else np.ones(times.size, dtype=bool)
     if outside.any():
-        names = node["unit"].values[np.unique(row[outside])[:5]].tolist()
+        units = np.unique(np.searchsorted(stop_of, np.flatnonzero(outside), side="right"))
+        names = unit[units[:5]].tolist()
         return [f"{int(outside.sum())} spikes lie outside the recorded stretches (support), e.g. of units {names}"]
     return []
 
@@ -277,7 +295,6 @@ def truth_problems(node: xr.Dataset) -> list[str]:
 
 _CHECKS: dict[str, Callable[[xr.Dataset], list[str]]] = {
     "calcium": calcium_problems,
-    "spikes": spikes_problems,
     "eeg": eeg_problems,
     "behaviour": behaviour_problems,
     "trials": trials_problems,

@@ -59,7 +59,7 @@ def make_recording(
     tree = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in given.items()}})
     from neurodata.containers.check import check
 
-    return check(tree)
+    return check(tree, read=False)
 
 
 def make_sessions(sessions: Mapping[str, xr.DataTree], *, attrs: Mapping[str, Any] | None = None) -> xr.DataTree:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.core.indexing import ExplicitlyIndexed
 
 from neurodata._core.provenance import storable_attrs
 from neurodata.containers._coords import TIME_ATTRS, id_values, item_coords
+from neurodata.containers._rows import unit_rows
 from neurodata.containers.check import raise_problems, spikes_problems
 from neurodata.errors import MissingOptionError, OptionError, RecordingError
 from neurodata.schema import SECONDS
@@ -94,6 +96,7 @@ def make_spikes(
         times, row, unit_ids = _from_lists(spike_time, unit)
     times = _to_seconds(times, time_unit, sampling_rate)
     if sort:
+        times, row = np.asarray(times), np.asarray(row)
         inside = np.lexsort((times, row))
         times, row = times[inside], row[inside]
         order = inside if order is None else order[inside]
@@ -117,8 +120,8 @@ def make_spikes(
         if values is None:
             continue
         column = np.asarray(values, dtype=dtype).reshape(-1)
-        if column.shape != times.shape:
-            raise RecordingError(f"one {name} per spike, {times.size}", f"{column.size}", f"check {name}=")
+        if column.shape != tuple(times.shape):
+            raise RecordingError(f"one {name} per spike, {times.shape[0]}", f"{column.size}", f"check {name}=")
         data[name] = ("spike", column if order is None else column[order], {})
     if support is not None:
         epochs = np.asarray(support, dtype=np.float64).reshape(-1, 2)
@@ -129,7 +132,7 @@ def make_spikes(
         coords={"unit": ("unit", unit_ids), **item_coords("unit", n_units, unit_coords)},
         attrs=storable_attrs(attrs or {}),
     )
-    raise_problems(spikes_problems(dataset))
+    raise_problems(spikes_problems(dataset, read=False))
     return dataset
 
 
@@ -219,13 +222,17 @@ def _counts(spike_count: Any) -> np.ndarray:
     return np.asarray(spike_count, dtype=np.int64).reshape(-1)
 
 
-def _from_counts(spike_time: Any, spike_count: Any, unit: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    times, count = np.asarray(spike_time).reshape(-1), _counts(spike_count)
-    if (count < 0).any() or count.sum() != times.size:
+def _from_counts(spike_time: Any, spike_count: Any, unit: Any) -> tuple[Any, Any, np.ndarray]:
+    # Arrays that are still in their file stay there.
+    times: Any = spike_time if isinstance(spike_time, ExplicitlyIndexed) else np.asarray(spike_time).reshape(-1)
+    count = _counts(spike_count)
+    if (count < 0).any() or count.sum() != times.shape[0]:
         raise RecordingError(
-            f"counts that add up to the {times.size} spikes", f"{count.sum()}", "check spike_count= against the times"
+            f"counts that add up to the {times.shape[0]} spikes",
+            f"{count.sum()}",
+            "check spike_count= against the times",
         )
-    return times, np.repeat(np.arange(count.size), count), id_values(unit, count.size, "unit")
+    return times, unit_rows(count), id_values(unit, count.size, "unit")
 
 
 def _from_flat(
@@ -258,7 +265,11 @@ def _from_flat(
     return times[order], row[order], id_values(known, known.size, "unit"), order
 
 
-def _to_seconds(times: np.ndarray, time_unit: str | None, sampling_rate: float | None) -> np.ndarray:
+def _to_seconds(times: Any, time_unit: str | None, sampling_rate: float | None) -> Any:
+    if isinstance(times, ExplicitlyIndexed):
+        if time_unit in (None, "s") and np.dtype(getattr(times, "dtype", None)) == np.float64:
+            return times
+        times = np.asarray(times)
     if time_unit == "sample":
         if sampling_rate is None:
             raise MissingOptionError("the sampling rate of spike times in samples", "none", "pass sampling_rate= (Hz)")

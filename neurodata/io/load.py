@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from neurodata._core.provenance import storable_attrs, version
-from neurodata.containers.check import check, checked_once
+from neurodata.containers.check import check
 from neurodata.containers.recording import is_recording, make_sessions
 from neurodata.errors import (
     MissingDependencyError,
@@ -123,23 +123,23 @@ def _read(reader: Reader, path: Path, options: Mapping[str, Any]) -> xr.DataTree
             f"{', '.join(reader.missing_packages)} not installed",
             f'pip install "neurodata[{reader.extra}]"',
         )
-    with checked_once():
-        tree = reader.read(path, **options)
-        if reader.name == "neurodata":
-            return check(tree) if is_recording(tree) else tree
-        tree = tree.copy()
-        tree.attrs = {
-            **tree.attrs,
-            **storable_attrs(
-                {
-                    "source_format": tree.attrs.get("source_format", reader.name),
-                    "source_file": path.name,
-                    "reader": reader.name,
-                    "reader_version": version(),
-                }
-            ),
-        }
-        return check(tree)
+    tree = reader.read(path, **options)
+    if reader.name == "neurodata":
+        return check(tree, read=False) if is_recording(tree) else tree
+    # What readers return comes from make_recording, which checks it; the attrs added here are plain text.
+    tree = tree.copy()
+    tree.attrs = {
+        **tree.attrs,
+        **storable_attrs(
+            {
+                "source_format": tree.attrs.get("source_format", reader.name),
+                "source_file": path.name,
+                "reader": reader.name,
+                "reader_version": version(),
+            }
+        ),
+    }
+    return tree
 
 
 def _load_folder(folder: Path, options: Mapping[str, Any]) -> xr.DataTree:

@@ -69,7 +69,7 @@ class NwbFile:
         found: list[str] = []
         while name and name not in found:
             found.append(name)
-            name = _CORE_PARENTS.get(name) or self._parents.get(name, "")
+            name = _CORE_PARENTS.get(name) or ("" if name in _CORE_ROOTS else self._parents.get(name, ""))
         return found
 
     def children(self, group: h5py.Group) -> Iterator[tuple[str, Any]]:
@@ -116,7 +116,18 @@ _CORE_PARENTS = {
     "Container": "Data",
     "PoseEstimationSeries": "SpatialSeries",
     "PoseEstimation": "NWBDataInterface",
+    "ElectrodesTable": "DynamicTable",
+    "ElectrodeGroup": "NWBContainer",
+    "ImagingPlane": "NWBContainer",
+    "Device": "NWBContainer",
+    "Subject": "NWBContainer",
+    "NWBFile": "NWBContainer",
+    "ElementIdentifiers": "Data",
+    "VectorData": "Data",
+    "VectorIndex": "VectorData",
+    "DynamicTableRegion": "VectorData",
 }
+_CORE_ROOTS = {"Data"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import h5py
@@ -11,6 +12,7 @@ import xarray as xr
 from neurodata.containers._coords import column_values, variable_name
 from neurodata.containers.spikes import make_spikes
 from neurodata.errors import FormatError
+from neurodata.io.h5_lazy import StoredTrains, lazy
 from neurodata.io.nwb_objects import column, column_names, flat_values, row_stops, table_ids
 
 # Names that a column cannot have as a coordinate: variables and dims of the node, and arguments of its constructor.
@@ -21,6 +23,8 @@ _TAKEN = {
 }
 
 
+# Tables with this many spikes (8 MB) stay in the file until they are used; they are checked when they are read.
+_LATER_FROM = 2**20
 # Names under which pipelines write one amplitude per spike.
 _AMPLITUDES = ("spike_amplitudes", "spike_amplitude", "amplitudes")
 
@@ -70,9 +74,12 @@ def read_units(
     if support is None:
         support = _support(table, left_out)
     resolution = table["spike_times"].attrs.get("resolution")
+    data, count = table["spike_times"], np.diff(stops, prepend=0)
+    later = data.size >= _LATER_FROM and data.dtype == np.float64 and time_unit in (None, "s") and not sort
+    times = lazy(_stored_trains(data, count, ids, support, look=time_unit is None)) if later else data[()]
     return make_spikes(
-        table["spike_times"][()],
-        spike_count=np.diff(stops, prepend=0),
+        times,
+        spike_count=count,
         unit=ids,
         time_unit=time_unit,
         sampling_rate=sampling_rate,
@@ -82,6 +89,11 @@ def read_units(
         attrs={"source_name": table.name, **({} if resolution is None else {"resolution": float(resolution)})},
         **coords,
     )
+
+
+def _stored_trains(data: h5py.Dataset, count: np.ndarray, ids: np.ndarray, support: Any, look: bool) -> StoredTrains:
+    epochs = None if support is None else np.asarray(support, dtype=np.float64).reshape(-1, 2)
+    return StoredTrains(os.path.abspath(data.file.filename), data.name, count, ids, epochs, look)
 
 
 def _per_spike(table: h5py.Group, name: str, stops: np.ndarray) -> bool:
