@@ -24,11 +24,13 @@ main{max-width:60rem;margin:0 auto;padding:1.5rem 1.25rem 4rem}
 header{border-bottom:1px solid var(--line);margin-bottom:1.25rem;padding-bottom:.75rem}
 h1{font-size:1.7rem;line-height:1.2;margin:.2rem 0;overflow-wrap:anywhere}
 h2{font-size:1.3rem;margin:2.5rem 0 .75rem;padding-top:.5rem;border-top:1px solid var(--line);overflow-wrap:anywhere}
-h3{font-size:1.05rem;margin:1.75rem 0 .4rem}
+h3{font-size:1.05rem;margin:1.75rem 0 .4rem;overflow-wrap:anywhere}
+p,li{overflow-wrap:anywhere}
 p{margin:.5rem 0}
 a{color:var(--accent)}
 .soft,figcaption,caption{color:var(--soft);font-size:.9rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem;list-style:none;margin:0;padding:0}
+nav li{min-width:0;overflow-wrap:anywhere}
 nav li.inner{font-size:.92rem}
 .answer{background:var(--wash);border-left:4px solid var(--accent);padding:.75rem 1rem;margin:1rem 0}
 .answer p:first-child{margin-top:0;font-size:1.05rem}

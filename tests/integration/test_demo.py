@@ -131,9 +131,9 @@ def test_the_hand_areas_desynchronise_on_the_other_side(demo):
 def test_the_evoked_wave_is_where_and_when_it_was_put(demo):
     evoked = _results(demo, "example_eeg", "spectrum")["evoked"]
     late = evoked.sel(channel="Pz").mean("kind").sel(time_evoked=slice(0.05, 0.7))
-    assert abs(float(late["time_evoked"][int(late.argmax())]) - 0.36) < 0.08
+    assert abs(float(late["time_evoked"][int(late.values.argmax())]) - 0.36) < 0.08
     early = evoked.sel(channel=["O1", "O2"]).mean(["kind", "channel"]).sel(time_evoked=slice(0.05, 0.3))
-    assert abs(float(early["time_evoked"][int(early.argmin())]) - 0.17) < 0.03
+    assert abs(float(early["time_evoked"][int(early.values.argmin())]) - 0.17) < 0.03
 
 
 def test_the_demo_needs_no_network_and_can_be_repeated(demo, tmp_path, monkeypatch, capsys):
