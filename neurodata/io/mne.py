@@ -5,6 +5,7 @@ EDF and BDF have a reader of their own (`edf`). Channels that do not measure vol
 
 - A BrainVision file that was paused has one dated "New Segment" marker per stretch: the pauses are kept as gaps.
 - EEGLAB, EGI and Neuroscan files state no unit; by convention of these formats their voltages are microvolts.
+- MNE keeps the onsets of events to the microsecond.
 - Warnings of MNE about what does not change the data go into `metadata_json` as `reader_messages`.
 """
 
@@ -23,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata._core.optional import require
-from neurodata.errors import FormatError, MissingOptionError, NeurodataWarning, OptionError
+from neurodata.errors import FormatError, MissingOptionError, NeurodataWarning
 from neurodata.io import _mne_units, edf
 from neurodata.io._mne_raw import recording_from_raw
 from neurodata.io.registry import BY_CONTENT, BY_SUFFIX, HDF5_MAGIC, NO, Reader, has_suffix, starts_with
@@ -110,9 +111,10 @@ def read(path: Path, *, data_format: str | None = None, encoding: str | None = N
         Neuroscan: "int16" or "int32", where the header does not tell.
     encoding : str, optional
         Nihon Kohden and ANT: encoding of the annotations.
+
+    Options of one format are no concern of the others, so that a folder of several formats takes them all.
     """
     if has_suffix(path, edf.SUFFIXES):
-        _refuse({"data_format": data_format}, "EDF and BDF")
         return edf.read(path) if encoding is None else edf.read(path, encoding=encoding)
     form, sure = _format(path)
     if form is None or sure != BY_CONTENT:
@@ -122,19 +124,11 @@ def read(path: Path, *, data_format: str | None = None, encoding: str | None = N
             "let nd.load find the reader, or read it with mne.io and pass the result to nd.io.from_mne",
         )
     options = {"data_format": data_format, "encoding": encoding}
-    _refuse({key: value for key, value in options.items() if key not in form.options}, form.name)
-    raw, messages = open_raw(
-        path, form.name, form.function, {key: value for key, value in options.items() if value is not None}
-    )
+    taken = {key: value for key, value in options.items() if key in form.options and value is not None}
+    raw, messages = open_raw(path, form.name, form.function, taken)
     extra = _EXTRA.get(form.name, _plain)(raw, path)
     root = {**extra.pop("root", {}), **({"reader_messages": messages} if messages else {})}
     return recording_from_raw(raw, source_format=form.name, utc=form.utc, root=root, **extra)
-
-
-def _refuse(options: dict[str, Any], name: str) -> None:
-    given = [key for key, value in options.items() if value is not None]
-    if given:
-        raise OptionError(f"options that {name} files take", ", ".join(given), "drop them")
 
 
 def open_raw(path: Path, name: str, function: str, options: dict[str, Any]) -> tuple[Any, list[str]]:

@@ -288,9 +288,7 @@ def test_wrong_reader_and_options(tmp_path):
     with pytest.raises(FormatError, match=r"text\.set"):
         nd.load(tmp_path / "text.set", reader="mne")
     with pytest.raises(OptionError, match="data_format"):
-        nd.load(path, data_format="int16")
-    with pytest.raises(OptionError, match="data_format"):
-        nd.load(path, reader="mne", data_format="int16")
+        nd.load(path, data_fromat="int16")
 
 
 @pytest.mark.parametrize("name", ["a.set", "a.gdf", "a.raw", "a_raw.fif"])
