@@ -36,13 +36,13 @@ def unit_rows(count: np.ndarray) -> Any:
     """The data of `spike_unit` for spikes sorted by unit; computed on first use when they are many."""
     if count.sum() < _COMPUTE_FROM:
         return np.repeat(np.arange(count.size), count)
-    return indexing.MemoryCachedArray(indexing.CopyOnWriteArray(indexing.LazilyIndexedArray(UnitRows(count))))
+    return indexing.MemoryCachedArray(indexing.LazilyIndexedArray(UnitRows(count)))
 
 
 def count_behind(spike_unit: xr.Variable) -> np.ndarray | None:
     """The counts that a computed `spike_unit` follows from, for checks that need not compute it; None for an array."""
     data: Any = spike_unit._data
-    while isinstance(data, (indexing.MemoryCachedArray, indexing.CopyOnWriteArray)):
+    while isinstance(data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray):
         data = data.array
     if not isinstance(data, indexing.LazilyIndexedArray) or not isinstance(data.array, UnitRows):
         return None
