@@ -18,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["info", "no-such-file.edf"])
     2
     """
+    import xarray as xr
+
     from neurodata.cli.parser import run
 
-    return run(argv)
+    # numbagg, where it is installed, compiles for longer than these sums take without it.
+    with xr.set_options(use_numbagg=False):
+        return run(argv)

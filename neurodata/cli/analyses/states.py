@@ -24,7 +24,7 @@ HISTORY_BINS = {"spike": 2, "event": 2}
 
 def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
     """Fit, score on held-out blocks, describe."""
-    prepared = prepare_counts(recording, settings.bin_width)
+    prepared = prepare_counts(recording, settings.bin_width, settings.limited)
     counts = prepared.counts
     folds = []
     with collected_warnings() as remarks:
@@ -36,7 +36,7 @@ def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
             folds.append(Fold(several, one, ridge))
         step("states: the whole recording")
         ridge = float(np.median([fold.ridge for fold in folds]))
-        model = _model(settings.n_states, ridge, settings, prepared, n_restarts=5).fit(counts)
+        model = _model(settings.n_states, ridge, settings, prepared).fit(counts)
     step("states: figures")
     path, probability = model.predict(counts), model.predict_proba(counts)
     assert isinstance(path, xr.DataArray)  # one DataArray went in, so that one comes out
@@ -112,7 +112,7 @@ def _choose_ridge(train: list[xr.DataArray], settings: Settings, prepared: Prepa
     cut = 2 * longest.sizes["time"] // 3
     inner = [part for part in train if part is not longest] + [longest.isel(time=slice(0, cut))]
     scores = [
-        _model(settings.n_states, ridge, settings, prepared, n_restarts=2)
+        _model(settings.n_states, ridge, settings, prepared, n_restarts=1)
         .fit(inner)
         .score(longest.isel(time=slice(cut, None)))
         for ridge in RIDGES
