@@ -55,7 +55,7 @@ def analyze(arguments: argparse.Namespace, folder: Path) -> Outcome:
 
 
 def _report(source: Input, arguments: argparse.Namespace, folder: Path, progress: Progress) -> Outcome:
-    settings = Settings(bin_width=arguments.bin_width, n_states=arguments.states, rng=arguments.rng)
+    settings = Settings(arguments.bin_width, arguments.states, arguments.rng, limited=not arguments.no_limit)
     sections, nodes, problems = [], {}, []
     several = list(recordings(source.recording))
     progress.start(2 + _STEPS * len(several), source.name)
@@ -65,7 +65,11 @@ def _report(source: Input, arguments: argparse.Namespace, folder: Path, progress
 
     for path, recording in several:
         section = Section(path or source.name, summary(recording), remarks=list(source.remarks) if not path else [])
-        for analysis in _wanted(recording, arguments.analysis, path, section.remarks):
+        analyses = _wanted(recording, arguments.analysis, path)
+        if not analyses:
+            problems.append(f"No analysis fits what is in this recording: {_needs(recording)}.")
+            section.remarks.append(problems[-1])
+        for analysis in analyses:
             try:
                 with collected_warnings() as seen:
                     result = analysis.run(recording, settings, step)
@@ -102,11 +106,16 @@ def _report(source: Input, arguments: argparse.Namespace, folder: Path, progress
         folder,
         {RESULTS: lambda path: write_tree(tree, path), REPORT: lambda path: path.write_text(text, encoding="utf-8")},
     )
-    answers = [line for section in sections for _, _, result in section.results for line in result.verdict]
+    answers = [
+        f"{section.name}: {line}" if len(sections) > 1 else line
+        for section in sections
+        for _, _, result in section.results
+        for line in result.verdict
+    ]
     return Outcome(written[-1], answers, problems)
 
 
-def _wanted(recording: xr.DataTree, names: Sequence[str] | None, path: str, remarks: list[str]) -> list[Analysis]:
+def _wanted(recording: xr.DataTree, names: Sequence[str] | None, path: str) -> list[Analysis]:
     """The analyses asked for, or the default of the data; an impossible one that was asked for is an error."""
     if names:
         chosen = [get_analysis(name) for name in dict.fromkeys(names)]
@@ -119,13 +128,14 @@ def _wanted(recording: xr.DataTree, names: Sequence[str] | None, path: str, rema
                     "take another --analysis, or leave it out",
                 )
         return chosen
-    chosen_one = default_analysis(recording)
-    if chosen_one is None:
-        absent = {analysis.name: analysis.lacks(recording) for analysis in all_analyses().values()}
-        needs = "; ".join(f"{name!r} needs {what}" for name, what in absent.items() if what)
-        remarks.append(f"No analysis fits what is in this recording: {needs}.")
-        return []
-    return [chosen_one]
+    fitting = default_analysis(recording)
+    return [] if fitting is None else [fitting]
+
+
+def _needs(recording: xr.DataTree) -> str:
+    """What each analysis lacks, in words."""
+    absent = {analysis.name: analysis.lacks(recording) for analysis in all_analyses().values()}
+    return "; ".join(f"{name!r} needs {what}" for name, what in absent.items() if what)
 
 
 def _storable(data: xr.Dataset) -> xr.Dataset:

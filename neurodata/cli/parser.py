@@ -102,6 +102,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bin-width", type=positive, metavar="S", help="bins of the analysis of states")
     parser.add_argument("--states", type=whole, default=3, metavar="N", help="number of hidden states (3)")
     parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (0)")
+    parser.add_argument("--no-limit", action="store_true", help="take all units and all time, however long it takes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

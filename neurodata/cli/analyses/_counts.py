@@ -17,9 +17,10 @@ CALCIUM_BIN_S = 0.2
 QUANTILE = 0.9
 # Fewer events than this say nothing about couplings to some ten other units.
 FEWEST = 50
-# A fit takes time in proportion to bins times units; beyond these the analysis says what it left out.
-MOST_UNITS = 60
-MOST_VALUES = 4_000_000
+# A fit takes time in proportion to bins times units cubed. Beyond this product (about a minute in all on one core) the
+# least active units are left out first, down to a number that can still show groups, and then time.
+MOST_WORK = 8e8
+ENOUGH_UNITS = 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def lacks_counts(recording: xr.DataTree) -> str:
     return "sorted spikes, or calcium with deconvolved activity"
 
 
-def prepare_counts(recording: xr.DataTree, bin_width: float | None) -> Prepared:
+def prepare_counts(recording: xr.DataTree, bin_width: float | None, limited: bool = True) -> Prepared:
     """Counts of the units worth fitting.
 
     Parameters
@@ -50,13 +51,15 @@ def prepare_counts(recording: xr.DataTree, bin_width: float | None) -> Prepared:
     recording : DataTree
     bin_width : float or None
         s; by default 20 ms for spikes, and 200 ms (in whole frames) for calcium.
+    limited : bool
+        Leave out what would make a fit take more than minutes.
     """
     remarks: list[str] = []
     if node_names(recording, "spikes"):
         counts, event = _from_spikes(node(recording, node_names(recording, "spikes")[0]), bin_width, remarks), "spike"
     else:
         counts, event = _from_calcium(node(recording, node_names(recording, "calcium")[0]), bin_width, remarks), "event"
-    return Prepared(_limited(counts, event, remarks), event, remarks)
+    return Prepared(_worth_fitting(counts, event, limited, remarks), event, remarks)
 
 
 def _from_spikes(spikes: xr.Dataset, bin_width: float | None, remarks: list[str]) -> xr.DataArray:
@@ -93,7 +96,7 @@ def _from_calcium(calcium: xr.Dataset, bin_width: float | None, remarks: list[st
     return counts
 
 
-def _limited(counts: xr.DataArray, event: str, remarks: list[str]) -> xr.DataArray:
+def _worth_fitting(counts: xr.DataArray, event: str, limited: bool, remarks: list[str]) -> xr.DataArray:
     total = counts.sum("time").values
     active = np.flatnonzero(total >= FEWEST)
     if active.size < 2:
@@ -104,16 +107,25 @@ def _limited(counts: xr.DataArray, event: str, remarks: list[str]) -> xr.DataArr
         )
     if active.size < total.size:
         remarks.append(f"{total.size - active.size} units with fewer than {FEWEST} {event}s are left out.")
-    if active.size > MOST_UNITS:
-        remarks.append(f"Only the {MOST_UNITS} most active of {active.size} units are analysed, to bound the time.")
-        active = np.sort(active[np.argsort(-total[active], kind="stable")[:MOST_UNITS]])
-    counts = counts.isel(unit=active)
-    most_bins = MOST_VALUES // active.size
-    if counts.sizes["time"] > most_bins:
-        width = float(counts.attrs["bin_width"])
-        remarks.append(
-            f"Only the first {most_bins * width:.0f} s are analysed, to bound the time; "
-            "wider bins (--bin-width) reach further."
-        )
-        counts = counts.isel(time=slice(0, most_bins))
-    return counts
+    n_active = active.size
+    if limited:
+        active, n_bins = _affordable(total, active, counts.sizes["time"])
+        if active.size < n_active:
+            remarks.append(
+                f"Only the {active.size} most active of {n_active} units are analysed, to bound the time; "
+                "--no-limit takes all."
+            )
+        if n_bins < counts.sizes["time"]:
+            remarks.append(
+                f"Only the first {n_bins * float(counts.attrs['bin_width']):.0f} s are analysed, to bound the time; "
+                "wider bins (--bin-width) reach further, --no-limit takes all."
+            )
+            counts = counts.isel(time=slice(0, n_bins))
+    return counts.isel(unit=active)
+
+
+def _affordable(total: np.ndarray, active: np.ndarray, n_bins: int) -> tuple[np.ndarray, int]:
+    """Rows of units and number of bins that keep a fit within `MOST_WORK`."""
+    n_units = int(max(min(active.size, ENOUGH_UNITS), min(active.size, (MOST_WORK / n_bins) ** (1 / 3))))
+    chosen = np.sort(active[np.argsort(-total[active], kind="stable")[:n_units]])
+    return chosen, min(n_bins, int(MOST_WORK / n_units**3))

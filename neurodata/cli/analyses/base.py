@@ -25,11 +25,14 @@ class Settings:
     n_states : int
     rng : int
         Seed.
+    limited : bool
+        Whether an analysis may leave out units, channels or time, and say so, to end in minutes.
     """
 
     bin_width: float | None = None
     n_states: int = 3
     rng: int = 0
+    limited: bool = True
 
 
 @dataclass(frozen=True)

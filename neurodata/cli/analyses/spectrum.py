@@ -31,6 +31,7 @@ AFTER_S = 2.5
 # Long enough that alpha (10 Hz) does not leak into theta (up to 8 Hz): a Hann window of 1 s is 2 Hz wide to each side.
 WINDOW_S = 1.0
 STEP_S = 0.1
+_SEGMENT_S = 2.0
 _SPECTRUM_S = 600.0
 
 
@@ -49,13 +50,14 @@ def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
     name = node_names(recording, "eeg")[0]
     signal, remarks = _voltages(node(recording, name))
     step("spectrum: Welch")
-    density = power_spectrum(signal, max_duration=_SPECTRUM_S)
+    segment = _segment(signal)
+    density = power_spectrum(signal, segment, max_duration=_SPECTRUM_S if settings.limited else None)
     peaks = _peaks(density)
     pictures = [
         Picture(
             "Power spectrum",
-            "Welch's method, Hann windows of 2 s, of each channel. Sharp lines at 50 or 60 Hz and their multiples are "
-            "from the mains.",
+            f"Welch's method, Hann windows of {segment:.2g} s, of each channel. Sharp lines at 50 or 60 Hz and "
+            "their multiples are from the mains.",
             plot.spectrum(density, highest=min(80.0, float(density["frequency"][-1]))).figure,
         )
     ]
@@ -126,6 +128,17 @@ def _voltages(eeg: xr.Dataset) -> tuple[xr.DataArray, list[str]]:
     return signal.isel(channel=rows), remarks
 
 
+def _segment(signal: xr.DataArray) -> float:
+    """Length of Welch's windows, s: 2 s, or the longest stretch without a gap where that is shorter."""
+    time = signal["time"].values
+    step = np.diff(time)
+    if step.size == 0:
+        return _SEGMENT_S
+    usual = float(np.median(step))
+    edge = np.r_[-1, np.flatnonzero(step > 1.5 * usual), time.size - 1]
+    return min(_SEGMENT_S, int(np.diff(edge).max()) * usual)
+
+
 def _peaks(density: xr.DataArray) -> xr.DataArray:
     """Frequency (Hz) between 4 and 30 Hz that stands out most over the 1/f course of each channel; NaN where none."""
     band = density.sel(frequency=slice(4.0, 30.0))
@@ -137,8 +150,10 @@ def _peaks(density: xr.DataArray) -> xr.DataArray:
     summit = np.vstack([np.zeros_like(over[:1], dtype=bool), rising & falling, np.zeros_like(over[:1], dtype=bool)])
     over = np.where(summit, over, -np.inf)
     best = over.argmax(axis=0)
-    # 2 dB over the straight line is more than the scatter of Welch estimates of a minute or more.
-    found = np.take_along_axis(over, best[None], axis=0)[0] > 0.2
+    # log10 of a Welch estimate scatters by log10(e) over the root of the number of independent segments, of which
+    # overlapping Hann windows have some 0.6 each; 4 of that, because the highest of some 50 frequencies is taken.
+    scatter = np.log10(np.e) / np.sqrt(0.6 * float(density.attrs["n_segments"]))
+    found = np.take_along_axis(over, best[None], axis=0)[0] > max(0.2, 4 * scatter)
     return xr.DataArray(
         np.where(found, band["frequency"].values[best], np.nan),
         dims="channel",
@@ -151,9 +166,10 @@ def _peak_line(peaks: xr.DataArray) -> str:
     found = peaks.dropna("channel")
     if found.sizes["channel"] == 0:
         return "No rhythm between 4 and 30 Hz stands out of the 1/f course of the spectrum."
+    number, edge = np.histogram(found.values, bins=np.arange(3.5, 31.5))
     return (
         f"A rhythm between 4 and 30 Hz stands out in {found.sizes['channel']} of {peaks.sizes['channel']} channels, "
-        f"at {float(found.median()):.1f} Hz in the median channel."
+        f"most often near {edge[number.argmax()] + 0.5:.0f} Hz ({number.max()} channels)."
     )
 
 

@@ -8,11 +8,12 @@ import xarray as xr
 from scipy import stats
 
 import neurodata as nd
-from neurodata.cli.analyses import all_analyses, default_analysis
+from neurodata.cli.analyses import _counts, all_analyses, default_analysis
 from neurodata.cli.analyses._counts import prepare_counts
 from neurodata.cli.analyses._shuffles import label_shuffle_p, one_sample_t, sign_flip_p, two_sample_t
 from neurodata.cli.analyses._states_view import dwell_table
 from neurodata.cli.analyses.rdm import split_distances
+from neurodata.cli.analyses.spectrum import _peaks, _segment
 from neurodata.containers import make_counts
 from neurodata.errors import RecordingError
 
@@ -115,3 +116,42 @@ def test_the_default_analysis_is_chosen_by_the_data():
     fluorescence = nd.make_calcium(np.zeros((10, 1)), sampling_rate=10.0)
     assert default_analysis(nd.make_recording(calcium=fluorescence)) is None
     assert all_analyses()["states"].lacks(nd.make_recording(calcium=fluorescence))
+
+
+def test_large_recordings_are_bounded_and_it_is_said(monkeypatch):
+    rec = nd.make_recording(spikes=nd.make_spikes(_trains([100, 300, 200, 400]), support=[[0.0, 100.0]]))
+    monkeypatch.setattr(_counts, "MOST_WORK", 20_000.0)
+    monkeypatch.setattr(_counts, "ENOUGH_UNITS", 2)
+    prepared = prepare_counts(rec, None)
+    # 5000 bins: two units cost 40 000, twice what is allowed, so half of the time is left out too.
+    assert prepared.counts["unit"].values.tolist() == [1, 3]
+    assert prepared.counts.sizes["time"] == 2500
+    assert any("the 2 most active of 4 units" in line for line in prepared.remarks)
+    assert any("first 50 s" in line for line in prepared.remarks)
+    whole = prepare_counts(rec, None, limited=False)
+    assert whole.counts.shape == (5000, 4)
+    assert whole.remarks == []
+
+
+def test_a_rhythm_is_found_in_noise_and_none_in_noise_alone():
+    rng = np.random.default_rng(5)
+    t = np.arange(12_000) / 100.0
+    x = rng.standard_normal((12_000, 2))
+    x[:, 1] += np.sin(2 * np.pi * 12 * t)
+    peaks = _peaks(nd.preprocess.power_spectrum(nd.make_eeg(x, sampling_rate=100.0)))
+    assert np.isnan(peaks.values[0])
+    assert peaks.values[1] == pytest.approx(12.0)
+
+
+def test_four_seconds_of_noise_have_no_rhythm():
+    x = np.random.default_rng(6).standard_normal((400, 200))
+    peaks = _peaks(nd.preprocess.power_spectrum(nd.make_eeg(x, sampling_rate=100.0)))
+    # The logarithm of a spectrum has a short upper tail: less than once in 30 000 frequencies, of 200 times 53, by chance.
+    assert np.isfinite(peaks.values).sum() <= 2
+
+
+def test_welch_segments_fit_between_gaps():
+    times = np.r_[np.arange(50), 500 + np.arange(120)] / 100.0
+    eeg = nd.make_eeg(np.zeros((170, 1)), time=times, sampling_rate=100.0)
+    assert _segment(eeg["signal"]) == pytest.approx(1.2)
+    assert _segment(nd.make_eeg(np.zeros((900, 1)), sampling_rate=100.0)["signal"]) == 2.0

@@ -195,6 +195,7 @@ def test_a_recording_without_a_fitting_analysis_still_gets_a_report(tmp_path, ca
     assert _run("analyze", tmp_path / "b.nc", "--out", tmp_path / "out", "--quiet") == 0
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "No analysis fits" in text
+    assert "note: No analysis fits" in capsys.readouterr().err
     assert "speed" in text
 
 
@@ -206,12 +207,13 @@ def test_too_few_spikes_are_a_remark_unless_states_were_asked_for(tmp_path, caps
     assert not (tmp_path / "two").exists()
 
 
-def test_several_recordings_get_a_section_each(short_spikes, short_eeg, tmp_path):
+def test_several_recordings_get_a_section_each(short_spikes, short_eeg, tmp_path, capsys):
     folder = tmp_path / "study"
     folder.mkdir()
     short_spikes.rename(folder / "day one.nc")
     nd.save(short_eeg, folder / "day two.nc")
     assert _run("analyze", folder, "--states", "2", "--out", tmp_path / "out", "--quiet") == 0
+    assert "day one: Held-out score" in capsys.readouterr().out
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert text.index("day one: Hidden states") < text.index("day two: Power")
     with xr.open_datatree(tmp_path / "out" / "results.nc", engine="h5netcdf", decode_timedelta=False) as results:

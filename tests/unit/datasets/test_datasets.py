@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import importlib.util
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +228,27 @@ def test_the_sums_of_public_recordings_are_those_of_the_mirror(real_path, name):
             datasets.load(name)
     else:
         assert datasets.load(name).children
+
+
+@pytest.mark.slow
+def test_the_committed_script_makes_the_examples(tmp_path):
+    script = datasets._data_folder() / "make_examples.py"
+    spec = importlib.util.spec_from_file_location("make_examples", script)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    made.make_all(tmp_path)
+    examples = datasets._data_folder() / "examples"
+    assert {p.relative_to(tmp_path) for p in _files(tmp_path)} == {p.relative_to(examples) for p in _files(examples)}
+    for path in _files(tmp_path):
+        committed = examples / path.relative_to(tmp_path)
+        if path.suffix == ".npy":
+            new, old = np.load(path), np.load(committed)
+            assert new.dtype == old.dtype
+            # Equal on one machine; another one's exp may differ in the last place and move a rounded value by one step.
+            np.testing.assert_allclose(new, old, rtol=1e-5, atol=0.11)
+        elif path.suffix == ".edf":
+            new, old = nd.load(path), nd.load(committed)
+            np.testing.assert_allclose(new["eeg"]["signal"].values, old["eeg"]["signal"].values, atol=2e-8)
+            assert new["events"].to_dataset().equals(old["events"].to_dataset())
+        else:
+            assert path.read_text() == committed.read_text()
