@@ -146,7 +146,7 @@ def test_a_rhythm_is_found_in_noise_and_none_in_noise_alone():
 def test_four_seconds_of_noise_have_no_rhythm():
     x = np.random.default_rng(6).standard_normal((400, 200))
     peaks = _peaks(nd.preprocess.power_spectrum(nd.make_eeg(x, sampling_rate=100.0)))
-    # The logarithm of a spectrum has a short upper tail: less than once in 30 000 frequencies, of 200 times 53, by chance.
+    # The logarithm of a spectrum has a short upper tail: by chance, less than once in 30 000 of the 200 x 53 values.
     assert np.isfinite(peaks.values).sum() <= 2
 
 
