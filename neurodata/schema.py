@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 SCHEMA = "neurodata.recording"
+SESSIONS = "neurodata.recordings"  # a tree of several recordings
 SCHEMA_VERSION = "1"
 
 MODALITIES = ("calcium", "spikes", "eeg", "behaviour", "trials", "events", "video", "truth")

@@ -9,7 +9,7 @@ import xarray as xr
 
 from neurodata._core.provenance import storable_attrs
 from neurodata.errors import RecordingError
-from neurodata.schema import MODALITIES, SCHEMA, SCHEMA_VERSION, modality_of
+from neurodata.schema import MODALITIES, SCHEMA, SCHEMA_VERSION, SESSIONS, modality_of
 
 
 def make_recording(
@@ -64,20 +64,24 @@ def make_recording(
 
 def make_sessions(sessions: Mapping[str, xr.DataTree], *, attrs: Mapping[str, Any] | None = None) -> xr.DataTree:
     """Several recordings in one DataTree, each under its name."""
-    root = xr.Dataset(attrs={"schema": f"{SCHEMA}s", "schema_version": SCHEMA_VERSION, **storable_attrs(attrs or {})})
+    root = xr.Dataset(attrs={"schema": SESSIONS, "schema_version": SCHEMA_VERSION, **storable_attrs(attrs or {})})
     tree = xr.DataTree(root)
     for name, recording in sessions.items():
-        if "/" in name or modality_of(name) is not None:
-            raise RecordingError("session names without '/' that are not node names", repr(name), "rename the session")
+        if "/" in name:
+            raise RecordingError("session names without '/'", repr(name), "rename the session")
         tree[name] = recording
     return tree
 
 
 def is_recording(tree: Any) -> bool:
-    """Whether a DataTree is one recording (its children are nodes), not several."""
+    """Whether a DataTree is one recording (its children are nodes), not several.
+
+    A tree of several says so in its attrs, so that a session may be called as a node is (the file `spikes.mat`).
+    """
     return (
         isinstance(tree, xr.DataTree)
         and bool(tree.children)
+        and tree.attrs.get("schema") != SESSIONS
         and all(modality_of(name) is not None for name in tree.children)
     )
 

@@ -22,7 +22,6 @@ from neurodata.errors import (
     UnknownFormatError,
 )
 from neurodata.io.registry import NO, Reader, all_readers, get_reader
-from neurodata.schema import modality_of
 
 
 def load(
@@ -191,24 +190,17 @@ def _scan(
         best, candidates = _candidates(entry)
         if best == NO:
             if entry.is_dir():
-                found |= _scan(entry, options, left_out, (*parents, _free_name(entry)))
+                found |= _scan(entry, options, left_out, (*parents, entry.name))
             continue
         usable = [reader for reader in candidates if set(reader.needs) <= set(options)]
         if len(usable) != 1:
             left_out.append("/".join((*parents, entry.name)))
             continue
-        # Two files of one stem (x.edf, x.bdf) are told apart by their whole name.
-        key = (*parents, _free_name(entry))
+        # Files of one stem (x.edf, x.bdf, a folder x) are told apart by their whole name.
+        stem = entry.stem if entry.is_file() and not (folder / entry.stem).is_dir() else entry.name
+        key = (*parents, stem)
         found[(*parents, entry.name) if key in found else key] = (usable[0], entry)
     return found
-
-
-def _free_name(entry: Path) -> str:
-    """Name of a session: the stem, unless a node of a recording is called that (`spikes.mat`, a folder `eeg`)."""
-    stem = entry.stem if entry.is_file() else entry.name
-    if modality_of(stem) is None:
-        return stem
-    return entry.name if modality_of(entry.name) is None else f"{entry.name}_folder"
 
 
 def _as_tree(sessions: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.DataTree:

@@ -154,7 +154,8 @@ def open_raw(path: Path, name: str, function: str, options: dict[str, Any]) -> t
 
 
 def _explained(error: Exception, path: Path, name: str) -> FormatError | MissingOptionError:
-    text = " ".join(str(error).split())
+    # MNE puts the place in its code before some messages.
+    text = re.sub(r"^File \".*?\", line \d+, in \w+ (raise \w+\( ?)?(\w+: )?", "", " ".join(str(error).split()))
     if "data_format" in text:
         return MissingOptionError(
             "the number format of the samples",

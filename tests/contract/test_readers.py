@@ -128,3 +128,14 @@ def test_sub_folders_become_levels_and_unused_options_are_refused(tmp_path):
     nd.check(tree)
     with pytest.raises(OptionError, match="sampling_rate"):
         load(tmp_path, sampling_rate=10.0)
+
+
+def test_sessions_may_be_called_as_nodes_are_and_stems_are_kept_apart(tmp_path):
+    rec = nd.make_recording(spikes=nd.make_spikes({"a": [0.1]}))
+    (tmp_path / "eeg").mkdir()
+    for name in ("spikes.nc", "eeg/spikes.nc", "eeg.nc"):
+        nd.save(rec, tmp_path / name)
+    tree = load(tmp_path)
+    assert [path for path, _ in nd.containers.recordings(tree)] == ["eeg/spikes", "eeg.nc", "spikes"]
+    assert tree["spikes"]["spikes"].to_dataset().identical(rec["spikes"].to_dataset())
+    assert load(nd.save(tree, tmp_path / "all.nc")).identical(tree)

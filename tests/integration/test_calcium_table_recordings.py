@@ -182,8 +182,8 @@ def test_nelpy_tracking(real_load, real_path, tmp_path):
 
 def test_nelpy_folder(real_load, real_path, tmp_path):
     tree = real_load(TRACK, mapping=TRACK_MAPPING)
-    assert sorted(tree.children) == ["spikes.mat", "trajectory"]
-    assert_are_the_units(tree["spikes.mat"], real_path(f"{TRACK}/spikes.mat"))
+    assert sorted(tree.children) == ["spikes", "trajectory"]
+    assert_are_the_units(tree["spikes"], real_path(f"{TRACK}/spikes.mat"))
     assert_is_the_track(tree["trajectory"], real_path(f"{TRACK}/trajectory.videoPositionTracking"))
     assert_round_trip(tree, tmp_path)
 
