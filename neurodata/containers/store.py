@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -27,6 +28,7 @@ from neurodata.errors import FormatError, OptionError, PathNotFoundError, StoreE
 
 _MANIFEST = "neurodata-sha256.json"
 _CHUNK_BYTES = 2**20
+_REMOVALS, _REMOVAL_PAUSE_S = 40, 0.05
 # Lazy arrays above this size are written block by block through Dask instead of being read whole.
 _STREAM_BYTES = 2**27
 
@@ -264,7 +266,11 @@ def _replace(partial: Path, target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    """Remove a file or folder, if it is there. zarr 3 may still be writing chunks of a failed save from its threads."""
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+    for _ in range(_REMOVALS):
+        if not path.exists():
+            return
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        time.sleep(_REMOVAL_PAUSE_S)
