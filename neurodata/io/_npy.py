@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import tokenize
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,10 @@ _UNPICKLING = (
     ImportError,
     OverflowError,
 )
+
+
+# What a damaged header makes NumPy raise; Python 3.12's tokenizer has an error of its own.
+_HEADER = (ValueError, EOFError, SyntaxError, TypeError, KeyError, UnicodeDecodeError, tokenize.TokenError)
 
 
 def read_npy(path: str | os.PathLike[str], allow_pickle: bool = False, mmap: bool = False) -> np.ndarray:
@@ -97,7 +102,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
             else:
                 raise ValueError(f"format version {version}")
             return shape, dtype, file.tell()
-    except (ValueError, EOFError, SyntaxError, TypeError, KeyError, UnicodeDecodeError) as error:
+    except _HEADER as error:
         empty = path.stat().st_size == 0
         raise FormatError(
             f"{path.name} to be a .npy file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import pickletools
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from neurodata.io.registry import BY_CONTENT, HDF5_MAGIC, NO, Reader, has_suffix
 
 _SUFFIXES = (".h5", ".csv", ".slp")
 # movement's dims are plural; ours are singular, as everywhere else here.
+# movement's names of dims before it made them singular, and the first version that did.
 _DIMS = {"keypoints": "keypoint", "individuals": "individual"}
+_SINGULAR_FROM = (0, 17)
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _DLC_KEY = "df_with_missing"
 # Pickle instructions that call something: plain lists, dicts and texts need none of them.
@@ -165,13 +168,22 @@ def _dataset(path: Path, kind: str, individual: str, allow_pickle: bool) -> tupl
                 table = _complete(frame)
                 dataset = loaders.from_dlc_style_df(table)
                 if "individuals" not in table.columns.names:
-                    dataset = dataset.assign_coords(individuals=[individual])
+                    dataset = dataset.assign_coords({_their_names()["individual"]: [individual]})
                 return dataset, table.index.to_numpy()
             if kind == "Anipose":
                 return loaders.from_anipose_file(path, individual_name=individual), _anipose_frames(path)
             if kind == "SLEAP labels":
                 _warn_of_further_videos(path)
             return loaders.from_sleap_file(path), None
+
+
+def _their_names() -> dict[str, str]:
+    """Our name of a dim to that of the installed movement (of a current one, where none is installed)."""
+    try:
+        major, minor = (int(part) for part in metadata.version("movement").split(".")[:2])
+    except metadata.PackageNotFoundError:
+        major, minor = _SINGULAR_FROM
+    return {ours: ours if (major, minor) >= _SINGULAR_FROM else theirs for theirs, ours in _DIMS.items()}
 
 
 def _dlc_csv(path: Path) -> pd.DataFrame:
@@ -311,15 +323,16 @@ def to_movement(recording: xr.DataTree) -> xr.Dataset:
     -------
     Dataset
         `position` (time, space, keypoints, individuals) and `confidence` (NaN where the recording has none), attrs
-        as movement writes them. Does not need movement.
+        as movement writes them. From movement 0.17 on the dims are keypoint and individual; the installed version
+        decides. Does not need movement.
 
     Examples
     --------
     >>> import numpy as np, neurodata as nd
     >>> from neurodata.io import to_movement
     >>> place = nd.make_behaviour(position=np.ones((3, 2, 1, 1)), keypoint=["nose"], sampling_rate=10.0)
-    >>> to_movement(nd.make_recording(behaviour=place))["position"].dims
-    ('time', 'space', 'keypoints', 'individuals')
+    >>> to_movement(nd.make_recording(behaviour=place))["position"].shape
+    (3, 2, 1, 1)
     """
     node = next(
         (child for name, child in recording.children.items() if name.startswith("behaviour") and "position" in child),
@@ -330,10 +343,12 @@ def to_movement(recording: xr.DataTree) -> xr.Dataset:
     kept = node.to_dataset(inherit=False)
     names = [name for name in ("position", "confidence") if name in kept]
     poses = kept[names].drop_vars([name for name in kept.coords if name not in kept[names].dims], errors="ignore")
-    poses = poses.rename({ours: theirs for theirs, ours in _DIMS.items()})
+    names_there = _their_names()
+    poses = poses.rename({ours: theirs for ours, theirs in names_there.items() if ours != theirs})
     if "confidence" not in poses:
         poses["confidence"] = xr.full_like(poses["position"].isel(space=0, drop=True), np.nan)
-    poses["keypoints"], poses["individuals"] = poses["keypoints"].astype(str), poses["individuals"].astype(str)
+    for name in names_there.values():
+        poses[name] = poses[name].astype(str)
     attrs: dict[str, Any] = {
         "ds_type": "poses",
         "time_unit": "seconds",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from importlib import metadata
 
 import h5py
 import numpy as np
@@ -191,16 +192,21 @@ def test_damaged_and_foreign_files(csv_path, tmp_path):
         nd.load(csv_path, sampling_rate=4.0)
 
 
+# movement made its dims singular in 0.17; the lock of Python 3.11 has an older one, that of 3.12 a newer one.
+SINGULAR = tuple(int(part) for part in metadata.version("movement").split(".")[:2]) >= (0, 17)
+KEYPOINTS, INDIVIDUALS = ("keypoint", "individual") if SINGULAR else ("keypoints", "individuals")
+
+
 def poses():
-    dims = ("time", "space", "keypoints", "individuals")
+    dims = ("time", "space", KEYPOINTS, INDIVIDUALS)
     values = np.random.default_rng(0).normal(size=(3, 2, 2, 1))
     return xr.Dataset(
-        {"position": (dims, values), "confidence": (("time", "keypoints", "individuals"), np.full((3, 2, 1), 0.5))},
+        {"position": (dims, values), "confidence": (("time", KEYPOINTS, INDIVIDUALS), np.full((3, 2, 1), 0.5))},
         {
             "time": np.arange(3) / 30.0,
             "space": ["x", "y"],
-            "keypoints": ["nose", "tail"],
-            "individuals": ["mouse"],
+            KEYPOINTS: ["nose", "tail"],
+            INDIVIDUALS: ["mouse"],
         },
         {
             "fps": 30.0,

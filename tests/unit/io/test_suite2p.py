@@ -166,7 +166,7 @@ def test_a_parent_with_other_recordings_is_not_taken_whole(tmp_path):
     (tmp_path / "behaviour.csv").write_text("start,stop\n0,1\n")
     assert detect(tmp_path) == NO
     tree = nd.load(tmp_path, sampling_rate=10.0)
-    assert sorted(tree.children) == ["behaviour.csv", "suite2p"]
+    assert sorted(tree.children) == ["behaviour", "suite2p"]
 
 
 def test_wrong_reader(tmp_path):
