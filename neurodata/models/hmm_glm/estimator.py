@@ -31,7 +31,7 @@ Counts = xr.DataArray | Sequence[xr.DataArray]
 
 # EM iterations every restart gets before the best one is continued.
 _SHORT_RUN = 8
-# Precision of the intercepts relative to that of the weights: ten times the spread, round each unit's mean count.
+# Precision of the intercepts, at ridge 1: a spread of ten.
 _INTERCEPT_PRECISION = 0.01
 
 
@@ -69,9 +69,10 @@ class HMMGLM(Model):
     share_intercept : bool
         One intercept per unit in all states.
     ridge : float
-        Precision of the Gaussian prior of the weights. Every basis shape sums to 1, so a weight is the filter summed
-        over lags and the default 1 says that weights of about 1 are usual; a recording of some minutes outweighs it.
-        Intercepts are drawn to the unit's mean count with a hundredth of it. 0 is maximum likelihood.
+        Strength of the Gaussian prior of the weights. All weights have the same prior spread, such that the history as
+        a whole moves the linear predictor by about ``1 / sqrt(ridge)``: the precision of a weight is `ridge` times the
+        summed variance of the regressors. Intercepts have a wide prior (precision ``0.01 * ridge``) round the unit's
+        mean count. 0 is maximum likelihood.
     rng : int, Generator or None
         Of the restarts. The same seed gives the same fit.
     n_jobs : int
@@ -101,6 +102,8 @@ class HMMGLM(Model):
         Objective of every restart when the best was chosen.
     rate_ : DataArray (unit,)
         Mean count per bin of the fitted data, the baseline of `score`.
+    basis_shape_, self_basis_shape_ : DataArray (basis, basis_lag)
+        Shapes that filters are made of.
     coefficient_, self_coefficient_ : DataArray
         Weights of the basis shapes.
     converged_, n_iter_, bin_width_, weight_se_method_
@@ -139,8 +142,8 @@ class HMMGLM(Model):
         "rate_",
         "coefficient_",
         "self_coefficient_",
-        "basis_",
-        "self_basis_",
+        "basis_shape_",
+        "self_basis_shape_",
     )
     _facts: ClassVar[tuple[str, ...]] = ("converged_", "n_iter_", "bin_width_", "weight_se_method_", "largest_count_")
 
@@ -159,7 +162,7 @@ class HMMGLM(Model):
         max_iter: int = 200,
         tol: float = 1e-6,
         share_intercept: bool = False,
-        ridge: float = 1.0,
+        ridge: float = 10.0,
         rng: RNGLike = None,
         n_jobs: int = 1,
         progress: bool | Progress = False,
@@ -227,8 +230,8 @@ class HMMGLM(Model):
         self._name_results()
         if not run.converged:
             warnings.warn(
-                f"EM stopped after max_iter={self.max_iter} iterations, its objective not yet settled to tol={self.tol:g}: "
-                "raise max_iter, or ask for fewer states",
+                f"EM stopped after max_iter={self.max_iter} iterations, its objective not yet settled to "
+                f"tol={self.tol:g}: raise max_iter, or ask for fewer states",
                 NeurodataWarning,
                 stacklevel=2,
             )
@@ -322,8 +325,10 @@ class HMMGLM(Model):
         return Layout(n_units, basis, own)
 
     def _make_problem(self, design: Design, layout: Layout) -> Problem:
-        precision = np.full(layout.n_columns, float(self.ridge))
-        precision[0] *= _INTERCEPT_PRECISION
+        spread = design.columns.var(axis=0)[:, None] * (1.0 if layout.free() is None else layout.free())
+        # The prior spread of the summed contributions of all units is then 1 / sqrt(ridge).
+        precision = np.full(layout.n_columns, float(self.ridge) * max(spread.sum(axis=0).mean(), 1e-12))
+        precision[0] = _INTERCEPT_PRECISION * self.ridge
         centre = np.zeros((layout.n_columns, layout.n_units))
         centre[0] = intercept_guess(design, LINKS[self.link])
         penalty = Penalty(precision, centre, layout.free(), bool(self.share_intercept))
@@ -384,12 +389,13 @@ class HMMGLM(Model):
         rate = np.where(unseen, np.nan, (design.n_spikes + 0.5) / (design.n_observed + 1.0))
         self.rate_ = labelled(rate, {"unit": unit}, "1", "mean count per bin")
         shapes = np.arange(len(layout.basis))
-        self.basis_ = labelled(layout.basis, {"basis": shapes, "basis_lag": lag[: layout.basis.shape[1]]}, "1", "basis")
+        lags = lag[: layout.basis.shape[1]]
+        self.basis_shape_ = labelled(layout.basis, {"basis": shapes, "basis_lag": lags}, "1", "shape of filters")
         self.coefficient_ = labelled(coupling, {**pair, "basis": shapes}, gain, "weight of each basis shape")
         if own is not None and layout.self_basis is not None:
             own[:, unseen] = np.nan
             shapes = np.arange(len(layout.self_basis))
-            self.self_basis_ = labelled(
+            self.self_basis_shape_ = labelled(
                 layout.self_basis,
                 {"self_basis": shapes, "self_lag": lag[: layout.self_basis.shape[1]]},
                 "1",
@@ -400,8 +406,8 @@ class HMMGLM(Model):
             )
 
     def _fitted_layout(self) -> Layout:
-        own = vars(self).get("self_basis_")
-        return Layout(self.intercept_.sizes["unit"], self.basis_.values, None if own is None else own.values)
+        own = vars(self).get("self_basis_shape_")
+        return Layout(self.intercept_.sizes["unit"], self.basis_shape_.values, None if own is None else own.values)
 
     def _theta(self) -> np.ndarray:
         own = vars(self).get("self_coefficient_")
