@@ -152,7 +152,7 @@ def _peaks(density: xr.DataArray) -> xr.DataArray:
     best = over.argmax(axis=0)
     # log10 of a Welch estimate scatters by log10(e) over the root of the number of independent segments, of which
     # overlapping Hann windows have some 0.6 each; 4 of that, because the highest of some 50 frequencies is taken.
-    scatter = np.log10(np.e) / np.sqrt(0.6 * float(density.attrs["n_segments"]))
+    scatter = 1 / np.log(10) / np.sqrt(0.6 * float(density.attrs["n_segments"]))
     found = np.take_along_axis(over, best[None], axis=0)[0] > max(0.2, 4 * scatter)
     return xr.DataArray(
         np.where(found, band["frequency"].values[best], np.nan),
