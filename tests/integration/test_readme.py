@@ -29,7 +29,7 @@ def test_the_first_analysis_runs(tmp_path, monkeypatch, capsys):
 def test_the_mapping_opens_the_worm(real_path, tmp_path, monkeypatch):
     worm = real_path("calcium/celegans_neuropal/2022-07-26-31-data.h5")
     names: dict[str, object] = {}
-    code = code_blocks()[1].replace('nd.load("worm.h5"', f"rec = nd.load({str(worm)!r}")
+    code = "rec = " + code_blocks()[1].replace('"worm.h5"', repr(str(worm)))
     exec(compile("import neurodata as nd\n" + code, "README.md", "exec"), names)
     assert names["rec"]["calcium"].sizes["time"] == 800
 
