@@ -142,20 +142,3 @@ def test_compiled_functions_equal_their_python_source():
         outs.append((total, alpha, scale, pair))
     for compiled, plain in zip(*outs, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-13)
-
-
-def test_smoothing_equals_hmmlearn_where_it_is_installed():
-    hmmlearn = pytest.importorskip("hmmlearn.hmm", reason="hmmlearn is no dependency; compared where it is there")
-    rng = np.random.default_rng(3)
-    rates = rng.gamma(2.0, 1.0, (3, 6))
-    counts = rng.poisson(rates[rng.integers(3, size=40).repeat(10)])
-    model = hmmlearn.PoissonHMM(3)
-    model.startprob_, model.transmat_ = np.full(3, 1 / 3), np.full((3, 3), 0.05) + 0.85 * np.eye(3)
-    model.lambdas_ = rates
-    log_z, gamma = model.score_samples(counts)
-    from scipy.stats import poisson
-
-    log_likelihood = poisson.logpmf(counts[:, None], rates).sum(axis=2)
-    got_z, got_gamma, _, _ = forward_backward(log_likelihood, np.array([0, 400]), model.startprob_, model.transmat_)
-    np.testing.assert_allclose(got_z[0], log_z, rtol=1e-10)
-    np.testing.assert_allclose(got_gamma, gamma, atol=1e-10)
