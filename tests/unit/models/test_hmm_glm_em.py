@@ -169,7 +169,7 @@ def test_intercept_guess_gives_the_mean_count():
     for link, mean in (
         ("exp", np.exp),
         ("softplus", lambda e: np.logaddexp(0, e)),
-        ("sigmoid", lambda e: 1 / (1 + np.exp(-e))),
+        ("sigmoid", expit),
     ):
         problem = make_problem(link)
         design = problem.design
