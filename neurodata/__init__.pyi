@@ -6,6 +6,8 @@ from . import models as models
 from . import plot as plot
 from . import preprocess as preprocess
 from . import schema as schema
+from . import simulate as simulate
+from . import validate as validate
 from .containers import check as check
 from .containers import make_behaviour as make_behaviour
 from .containers import make_calcium as make_calcium

@@ -75,6 +75,10 @@ class DownloadError(NeurodataError, OSError):
     """A public recording could not be fetched."""
 
 
+class SimulationError(NeurodataError, RuntimeError):
+    """A simulation cannot go on: the network exploded, or an engine failed."""
+
+
 class NotFittedError(NeurodataError, ValueError, AttributeError):
     """A result was asked of an estimator before `fit`."""
 
