@@ -163,9 +163,5 @@ def _recording(circuit: Circuit, network: Network, inputs: Inputs, activity: Act
         nodes["trials"] = make_trials(
             {"start": events[:, 0], "stop": events[:, 1], "condition": events[:, 2].astype(np.int64)}
         )
-    truth = make_truth(circuit, network, inputs, activity, CURRENT_STEP)
-    for name in ("delay", "edge_delay"):
-        if name in truth:
-            truth[name] = (truth[name] * circuit.dt).assign_attrs(units="s")
-    nodes["truth"] = truth
+    nodes["truth"] = make_truth(circuit, network, inputs, activity, CURRENT_STEP)
     return make_recording(nodes, attrs={"clock": "simulation"})

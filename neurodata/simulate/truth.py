@@ -37,7 +37,7 @@ def make_truth(
         "unit_neuron": (("unit", "source"), neuron[:, None], {"long_name": "neurons behind each unit, padded with -1"}),
     }
     coords: dict[str, Any] = {"neuron": neuron, "unit": neuron, "time": ("time", frames, {"units": "s"})}
-    data |= _edges(network)
+    data |= _edges(network, circuit.dt)
     if n <= DENSE:
         coords |= {"post": neuron, "pre": neuron}
     data |= _slow(circuit, network, inputs)
@@ -78,21 +78,21 @@ def _per_neuron(circuit: Circuit, network: Network, fact: Any) -> np.ndarray:
     return np.array([fact(p) for p in circuit.populations])[network.population]
 
 
-def _edges(network: Network) -> dict[str, Any]:
+def _edges(network: Network, dt: float) -> dict[str, Any]:
     weight = {"units": "mV", "long_name": "signed PSP peak"}
     if network.n_neurons > DENSE:
         return {
             "edge_pre": ("edge", network.source.astype(np.int32)),
             "edge_post": ("edge", network.post),
             "edge_weight": ("edge", network.psp, weight),
-            "edge_delay": ("edge", network.delay.astype(np.float64), {"units": "step of dt"}),
+            "edge_delay": ("edge", network.delay * dt, {"units": "s"}),
         }
     count = network.matrix(np.ones(network.post.size))
     delay = np.full(count.shape, np.nan)
-    delay[network.post, network.source] = network.delay
+    delay[network.post, network.source] = network.delay * dt
     return {
         "weight": (("post", "pre"), network.weight_matrix(), weight),
-        "delay": (("post", "pre"), delay, {"units": "step of dt"}),
+        "delay": (("post", "pre"), delay, {"units": "s"}),
         "exists": (("post", "pre"), (count > 0).astype(np.float64), {"long_name": "1 edge, 0 none, NaN unknown"}),
     }
 
