@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
+from neurodata.plot.html import Picture as Picture
+from neurodata.plot.html import Table as Table
 from neurodata.schema import modality_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure, SubFigure
 
 
 @dataclass(frozen=True)
@@ -33,25 +32,6 @@ class Settings:
     n_states: int = 3
     rng: int = 0
     limited: bool = True
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its title and a caption that says how to read it."""
-
-    title: str
-    caption: str
-    figure: Figure | SubFigure
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: column headings, and rows of text and numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    caption: str = ""
 
 
 @dataclass
