@@ -7,3 +7,9 @@ from .matrices import rdm as rdm
 from .matrices import weights as weights
 from .spikes import raster as raster
 from .states import states as states
+from .validation import detection_curves as detection_curves
+from .validation import runtimes as runtimes
+from .validation import score_against_chance as score_against_chance
+from .validation import score_by_duration as score_by_duration
+from .validation import score_map as score_map
+from .validation import weight_scatter as weight_scatter
