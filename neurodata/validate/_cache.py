@@ -31,19 +31,15 @@ def write(store: Path, outcome: Outcome) -> Path:
         "key": outcome.key,
         "metric": list(outcome.score),
         "status": [outcome.status[name] for name in outcome.score],
+        "curve": {name: len(values) for name, values in outcome.curve.items()},
         "error": outcome.error,
         "warning": outcome.warning,
     }
+    chance = [outcome.chance[name] for name in outcome.score]
+    numbers = np.concatenate([[outcome.runtime], list(outcome.score.values()), chance, *outcome.curve.values()])
     text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
-    dataset = xr.Dataset(
-        {
-            "record": ("byte", text),
-            "score": ("metric", np.array(list(outcome.score.values()), dtype=np.float64)),
-            "chance": ("metric", np.array([outcome.chance[name] for name in outcome.score], dtype=np.float64)),
-            "runtime": ("cell", np.array([outcome.runtime])),
-            **{name: (f"{name}_step", values) for name, values in outcome.curve.items()},
-        }
-    )
+    # Two arrays and no more: what a file costs is the number of its parts.
+    dataset = xr.Dataset({"record": ("byte", text), "number": ("row", numbers.astype(np.float64))})
     return write_tree(xr.DataTree(dataset), cell_path(store, outcome.key))
 
 
@@ -59,21 +55,23 @@ def read(store: Path, key: str, place: tuple[int, ...]) -> Outcome:
     data = read_tree(path, lazy=False).to_dataset()
     try:
         record = json.loads(data["record"].values.tobytes())
-        names, fixed = record["metric"], {"record", "score", "chance", "runtime"}
-        if record["key"] != key or not len(names) == len(record["status"]) == data.sizes.get("metric", 0):
+        names, sizes = record["metric"], record["curve"]
+        parts = np.split(data["number"].values, np.cumsum([1, len(names), len(names), *sizes.values()]))
+        if record["key"] != key or parts[-1].size:
             raise ValueError("it holds another cell")
+        runtime, score, chance, *curves = parts[:-1]
         return Outcome(
             place,
             key,
-            score=dict(zip(names, data["score"].values.tolist(), strict=True)),
-            chance=dict(zip(names, data["chance"].values.tolist(), strict=True)),
+            score=dict(zip(names, score.tolist(), strict=True)),
+            chance=dict(zip(names, chance.tolist(), strict=True)),
             status=dict(zip(names, record["status"], strict=True)),
-            curve={str(name): values.values for name, values in data.data_vars.items() if name not in fixed},
+            curve=dict(zip(sizes, curves, strict=True)),
             error=record["error"],
             warning=record["warning"],
-            runtime=float(data["runtime"].values[0]),
+            runtime=float(runtime[0]),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise FormatError("a cell of a grid", f"{path.name}: {error}", "delete it; the grid makes it anew") from error
 
 

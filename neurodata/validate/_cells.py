@@ -158,10 +158,14 @@ def stage_description(stage: Any) -> dict[str, Any]:
 
 def _look(task: Task, view: View, recording: xr.DataTree) -> tuple[xr.DataTree, xr.Dataset]:
     """What a lab would see, without the truth; and the truth of the units that it sees."""
-    from neurodata.simulate import observe, unit_truth, without_truth
+    from neurodata.simulate import unit_truth, without_truth
 
-    rng = _stream(task.root, task.circuit_number, view_number(view.stages), task.seed)
-    seen = observe(recording, list(view.stages), rng=rng) if view.stages else recording
+    seen = recording
+    if view.stages:
+        from neurodata.simulate import observe
+
+        rng = _stream(task.root, task.circuit_number, view_number(view.stages), task.seed)
+        seen = observe(recording, list(view.stages), rng=rng)
     return without_truth(seen), unit_truth(seen)
 
 

@@ -19,15 +19,9 @@ from neurodata.errors import OptionError
 
 # Settings that change how a result is computed, not what it is.
 _MANNER = frozenset({"n_jobs", "progress", "verbose"})
-# Packages whose code decides a score; a change of any of their files makes new cells.
-_DECIDING = ("_core", "containers", "kernels", "diagnostics", "preprocess", "simulate", "models")
-_DECIDING_FILES = (
-    "validate/baselines.py",
-    "validate/claims.py",
-    "validate/prepare.py",
-    "validate/_cells.py",
-    "validate/_curves.py",
-)
+# Packages whose code decides a score: a change of any of their files makes new cells.
+_DECIDING = ("_core", "containers", "kernels", "diagnostics", "preprocess", "simulate", "models", "validate")
+_NOT_DECIDING = frozenset({"report.py", "_words.py", "match.py", "statistics.py", "trust.py", "verdict.py"})
 
 
 def describe(thing: Any) -> Any:
@@ -146,11 +140,9 @@ def code_version() -> str:
 
     A cell made by other code is another cell, also between two commits of the same version.
     """
-    root = Path(__file__).parents[1]
-    files = [path for part in _DECIDING for path in sorted((root / part).rglob("*.py"))]
-    files += [root / name for name in _DECIDING_FILES] + sorted((root / "validate" / "metrics").rglob("*.py"))
-    total = hashlib.sha256()
-    for path in files:
-        if path.is_file():
-            total.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    root, total = Path(__file__).parents[1], hashlib.sha256()
+    for part in _DECIDING:
+        for path in sorted((root / part).rglob("*.py")):
+            if path.name not in _NOT_DECIDING:
+                total.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{version()}+{total.hexdigest()[:12]}"

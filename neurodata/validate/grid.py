@@ -154,7 +154,7 @@ def grid(
     keys = dict(_keys(plan))
     outcomes = _stored(plan, keys, retry_failed)
     tasks = list(_tasks(plan, keys, outcomes))
-    _run(tasks, n_jobs, as_progress(progress), outcomes, len(keys))
+    _run(tasks, n_jobs, as_progress(progress), outcomes)
     return _assemble(plan, outcomes, several=not np.isscalar(duration))
 
 
@@ -360,12 +360,12 @@ def _tasks(plan: _Plan, keys: Mapping[tuple[int, ...], str], outcomes: Mapping[t
         )
 
 
-def _run(
-    tasks: list[Task], n_jobs: int, progress: Progress, outcomes: dict[tuple[int, ...], Outcome], total: int
-) -> None:
+def _run(tasks: list[Task], n_jobs: int, progress: Progress, outcomes: dict[tuple[int, ...], Outcome]) -> None:
     """Run tasks and put what comes out of them into `outcomes`; an interrupt stops the workers and passes on."""
-    progress.start(total, "grid")
-    progress.update(len(outcomes))
+    # Cells from the store are not counted: they take no time, and the time left is taken from those that do.
+    n_stored = len(outcomes)
+    label = f"grid, {n_stored} cells from the store" if n_stored else "grid"
+    progress.start(sum(len(task.cells) for task in tasks), label)
 
     def take(outcome: Outcome) -> None:
         outcomes[outcome.place] = outcome
@@ -428,6 +428,8 @@ def _assemble(plan: _Plan, outcomes: Mapping[tuple[int, ...], Outcome], several:
         "seed": list(plan.seeds),
         "metric": names,
         "better": ("metric", [metric.better for metric in plan.metrics]),
+        "lower_bound": ("metric", [float(metric.bounds[0]) for metric in plan.metrics]),
+        "upper_bound": ("metric", [float(metric.bounds[1]) for metric in plan.metrics]),
         "is_baseline": ("model", [name in BASELINES for name in plan.models]),
         "false_positive_rate": GRID,
         "recall": GRID,
