@@ -3,6 +3,7 @@ from .dff import delta_f_over_f as delta_f_over_f
 from .epoching import epoch as epoch
 from .events import events_to_counts as events_to_counts
 from .filtering import filter as filter
+from .noise import noise_level as noise_level
 from .rereferencing import rereference as rereference
 from .resampling import resample as resample
 from .scale import zscore as zscore

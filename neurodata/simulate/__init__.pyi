@@ -13,6 +13,11 @@ from .neurons import LIF as LIF
 from .neurons import AdEx as AdEx
 from .neurons import ConductanceSynapses as ConductanceSynapses
 from .neurons import CurrentSynapses as CurrentSynapses
+from .observation import Calcium as Calcium
+from .observation import Sorting as Sorting
+from .observation import Stage as Stage
+from .observation import Subsample as Subsample
+from .observation import observe as observe
 from .rules import AllToAll as AllToAll
 from .rules import Bernoulli as Bernoulli
 from .rules import Delays as Delays
