@@ -99,14 +99,20 @@ def _describe_function(function: types.FunctionType) -> dict[str, Any]:
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
-        source = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    around: dict[str, Any] = {"function": _path(function), "sha256": digest(source)}
+        source = ""
+    # The source of a lambda is its line, on which there may be another.
+    around: dict[str, Any] = {"function": _path(function), "sha256": digest([source, _code(function.__code__)])}
     inside = [cell.cell_contents for cell in function.__closure__ or ()]
     if inside:
         around["closure"] = describe(inside)
     if function.__defaults__ or function.__kwdefaults__:
         around["defaults"] = describe([function.__defaults__ or (), function.__kwdefaults__ or {}])
     return around
+
+
+def _code(code: types.CodeType) -> list[Any]:
+    constants = [_code(item) if isinstance(item, types.CodeType) else repr(item) for item in code.co_consts]
+    return [code.co_code.hex(), list(code.co_names), constants]
 
 
 def _path(thing: Any) -> str:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from neurodata._core.parallel import iterate_parallel
 from neurodata._core.progress import Progress, as_progress
-from neurodata.errors import FormatError, NeurodataWarning, OptionError, StoreError
+from neurodata.errors import FormatError, MissingOptionError, NeurodataWarning, OptionError, StoreError
 from neurodata.validate import _cache
 from neurodata.validate._cells import (
     FAILED,
@@ -197,7 +197,10 @@ def _plan(
         if isinstance(model, type) or not hasattr(model, "fit"):
             problems.append(f"model {name!r} has no fit(): {given!r}")
             continue
-        ready[name] = (model, prepare or _default_prepare(model))
+        try:
+            ready[name] = (model, prepare or _default_prepare(model))
+        except MissingOptionError as error:
+            problems.append(f"model {name!r} is a {error.got}, which has no default preparation: {error.fix}")
     if problems or unknown:
         raise OptionError(
             "models (estimators or (estimator, prepare)), circuits, lists of stages, metrics, seeds and an int rng from"
