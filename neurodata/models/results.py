@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from neurodata.models.base import Model
 
 # Models that can be read back: name of the class -> module.
-_MODELS = {"HMMGLM": "neurodata.models.hmm_glm.estimator"}
+_MODELS = {
+    "HMMGLM": "neurodata.models.hmm_glm.estimator",
+    **dict.fromkeys(("RateOnly", "CrossCorrelation", "LaggedRegression", "Shuffle"), "neurodata.validate.baselines"),
+}
 
 
 def settings_attrs(model: Model) -> dict[str, str]:

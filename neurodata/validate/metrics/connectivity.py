@@ -65,28 +65,31 @@ def pairs(claims: xr.Dataset, truth: xr.Dataset, presynaptic: int = 0) -> Pairs:
     >>> known.exists.tolist(), known.value["edge_score"].tolist()
     ([True, False], [2.0, 0.0])
     """
-    claimed = {str(name): claims[name] for name in claims if set(claims[name].dims) == {"post", "pre"}}
-    true = {str(name): truth[name] for name in truth if set(truth[name].dims) == {"post", "pre"}}
     post = _common(claims["post"].values, truth["post"].values, "post")
     pre = _common(claims["pre"].values, truth["pre"].values, "pre")
-    exists = true["exists"].transpose("post", "pre").values.astype(np.float64)[np.ix_(post[1], pre[1])]
+    claimed = _matrices(claims, post[0], pre[0])
+    true = _matrices(truth, post[1], pre[1])
+    exists = true["exists"]
     ids_post, ids_pre = truth["post"].values[post[1]], truth["pre"].values[pre[1]]
     keep = np.isfinite(exists) & (ids_post[:, None] != ids_pre[None, :])
     sign = _sign(truth, ids_pre)
     if presynaptic:
         keep &= (sign == presynaptic)[None, :]
-    value = {
-        name: np.nan_to_num(array.transpose("post", "pre").values.astype(np.float64)[np.ix_(post[0], pre[0])][keep])
-        if name != "edge_delay"
-        else array.transpose("post", "pre").values.astype(np.float64)[np.ix_(post[0], pre[0])][keep]
-        for name, array in claimed.items()
-    }
-    value |= {
-        f"true_{name}": array.transpose("post", "pre").values.astype(np.float64)[np.ix_(post[1], pre[1])][keep]
-        for name, array in true.items()
-    }
+    value = {f"true_{name}": array[keep] for name, array in true.items()}
     value["true_sign"] = np.broadcast_to(sign[None, :], exists.shape)[keep]
+    for name, array in claimed.items():
+        # A delay that is not claimed is no delay of 0.
+        value[name] = array[keep] if name == "edge_delay" else np.nan_to_num(array[keep])
     return Pairs(exists[keep] > 0, value)
+
+
+def _matrices(dataset: xr.Dataset, post: np.ndarray, pre: np.ndarray) -> dict[str, np.ndarray]:
+    """The variables (post, pre), rows and columns as asked."""
+    return {
+        str(name): array.transpose("post", "pre").values.astype(np.float64)[np.ix_(post, pre)]
+        for name, array in dataset.data_vars.items()
+        if set(array.dims) == {"post", "pre"}
+    }
 
 
 def _common(claimed: np.ndarray, true: np.ndarray, dim: str) -> tuple[np.ndarray, np.ndarray]:
