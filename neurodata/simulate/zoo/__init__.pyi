@@ -1,3 +1,11 @@
 from .random import balanced as balanced
+from .random import hub as hub
 from .random import null as null
 from .random import static as static
+from .structured import chain as chain
+from .structured import clustered as clustered
+from .structured import common_input as common_input
+from .structured import ring as ring
+from .switching import gain as gain
+from .switching import switching_coupling as switching_coupling
+from .switching import switching_drive as switching_drive

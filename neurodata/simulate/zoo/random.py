@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from neurodata._core.rng import RNGLike, generator
 from neurodata.errors import OptionError
 from neurodata.simulate.circuit import Circuit, Connection, Population
-from neurodata.simulate.inputs import OU, Latent
+from neurodata.simulate.inputs import Latent
 from neurodata.simulate.neurons import LIF, ConductanceSynapses, CurrentSynapses, Synapses
-from neurodata.simulate.rules import Bernoulli, Delays, Weights
-
-# Defaults of the zoo: they give 16-18 Hz at n = 50-100 and pair correlations like those of cortex.
-EPSP = 0.24  # median PSP peak of excitatory synapses, mV
-INHIBITION = 4.0  # inhibitory over excitatory PSP
-SIGMA = 0.5  # spread of log weights
-PROBABILITY = 0.1
-EXCITATORY = 0.8  # share of neurons
-NOISE = 3.5  # mV
-BIAS = 18.0  # mV
-
-
-def seed_of(rng: RNGLike) -> int:
-    """A seed for `Circuit.seed`."""
-    return int(generator(rng).integers(2**31))
-
-
-def split(n: int) -> tuple[int, int]:
-    """Excitatory and inhibitory numbers of `n` neurons, 80 to 20."""
-    if not isinstance(n, (int, np.integer)) or n < 2:
-        raise OptionError("2 neurons or more", f"n = {n!r}", "pass n=")
-    excitatory = min(n - 1, max(1, round(EXCITATORY * n)))
-    return excitatory, n - excitatory
-
-
-def random_connections(epsp: float, p: float, sigma: float = SIGMA) -> tuple[Connection, ...]:
-    """All four connections between E and I with the defaults."""
-    strength = {"E": Weights(epsp, sigma), "I": Weights(INHIBITION * epsp, sigma)}
-    return tuple(
-        Connection(pre, post, Bernoulli(p), strength[pre], Delays(0.001, 0.004)) for pre in "EI" for post in "EI"
-    )
+from neurodata.simulate.rules import Bernoulli, Delays, Hub, Weights
+from neurodata.simulate.zoo._parts import (
+    BIAS,
+    DELAYS,
+    EPSP,
+    PAIRS,
+    PROBABILITY,
+    SIGMA,
+    cells,
+    random_connections,
+    seed_of,
+    split,
+)
 
 
 def static(
@@ -67,13 +47,55 @@ def static(
     """
     n_e, n_i = split(n)
     return Circuit(
-        populations=(
-            Population("E", n_e, bias=bias, noise=OU(NOISE)),
-            Population("I", n_i, sign=-1, bias=bias, noise=OU(NOISE)),
-        ),
+        populations=(cells("E", n_e, bias), cells("I", n_i, bias, sign=-1)),
         connections=random_connections(epsp, p),
         seed=seed_of(rng),
         name="static",
+    )
+
+
+def hub(
+    n: int = 50,
+    *,
+    epsp: float = EPSP,
+    p: float = PROBABILITY,
+    spread: float = 1.0,
+    bias: float = BIAS,
+    rng: RNGLike = None,
+) -> Circuit:
+    """A weak random network in which a few excitatory neurons reach very many: log-normal out-degrees.
+
+    For methods that rank neurons by influence, and for those whose prior says that all have the same degree. Hubs of
+    this kind were found in slices of the developing hippocampus (Bonifazi et al. 2009, doi 10.1126/science.1175509).
+
+    Parameters
+    ----------
+    n : int
+        Neurons, 80 % excitatory.
+    epsp : float
+        Median PSP peak, mV.
+    p : float
+        Mean connection probability.
+    spread : float
+        Standard deviation of the log of a neuron's out-degree; 0 makes this the `static` network.
+    bias : float
+        Constant input, mV.
+    rng : int, Generator or None
+
+    Examples
+    --------
+    >>> from neurodata.simulate import zoo
+    >>> out = (zoo.hub(n=100, rng=0).network().weight_matrix() > 0).sum(axis=0)[:80]
+    >>> bool(out.max() > 3 * out.mean())
+    True
+    """
+    n_e, n_i = split(n)
+    excitatory = tuple(Connection("E", post, Hub(p, spread), Weights(epsp, SIGMA), DELAYS) for post in "EI")
+    return Circuit(
+        populations=(cells("E", n_e, bias), cells("I", n_i, bias, sign=-1)),
+        connections=(*excitatory, *random_connections(epsp, p, pairs=PAIRS[2:])),
+        seed=seed_of(rng),
+        name="hub",
     )
 
 
@@ -157,10 +179,7 @@ def null(n: int = 50, *, shared: float = 1.0, tau: float = 0.5, bias: float = BI
     n_e, n_i = split(n)
     rng = generator(rng)
     return Circuit(
-        populations=(
-            Population("E", n_e, bias=bias, noise=OU(NOISE)),
-            Population("I", n_i, sign=-1, bias=bias, noise=OU(NOISE)),
-        ),
+        populations=(cells("E", n_e, bias), cells("I", n_i, bias, sign=-1)),
         latents=(Latent(tau, shared * rng.standard_normal(n)),),
         seed=seed_of(rng),
         name="null",
