@@ -13,6 +13,9 @@ from .neurons import LIF as LIF
 from .neurons import AdEx as AdEx
 from .neurons import ConductanceSynapses as ConductanceSynapses
 from .neurons import CurrentSynapses as CurrentSynapses
+from .observation import EEG as EEG
+from .observation import LFP as LFP
+from .observation import Behaviour as Behaviour
 from .observation import Calcium as Calcium
 from .observation import Sorting as Sorting
 from .observation import Stage as Stage

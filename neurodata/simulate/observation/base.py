@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,7 +60,7 @@ class Stage:
         """
         from neurodata.simulate import observation
 
-        for name in observation.__all__:  # a stage is known once its module has been loaded
+        for name in dir(observation):  # a stage is known once its module has been loaded
             getattr(observation, name)
         stage = _json.decode(dict(settings))
         if not isinstance(stage, Stage):
@@ -132,7 +132,7 @@ def observe(rec: xr.DataTree, stages: Sequence[Stage] | Stage, *, rng: RNGLike =
             name = type(stage).__name__
             raise OptionError(f"{name} once", f"a second {name} after {done}", "put both into one stage")
         seen = stage.apply(rec, stream)
-        truth = seen["truth"].to_dataset(inherit=False)
+        truth = node_of(seen, "truth")
         log = json.loads(truth.attrs.get(STAGES_ATTR, "[]")) + [stage.to_dict()]
         rec = with_nodes(seen, {"truth": truth.assign_attrs({STAGES_ATTR: json.dumps(log)})})
     return rec
@@ -148,6 +148,11 @@ def stages_of(rec: xr.DataTree) -> list[Stage]:
     return [Stage.from_dict(item) for item in json.loads(truth_of(rec).attrs.get(STAGES_ATTR, "[]"))]
 
 
+def node_of(rec: xr.DataTree, name: str) -> xr.Dataset:
+    """One node as a Dataset."""
+    return rec.children[name].to_dataset(inherit=False)
+
+
 def spikes_of(rec: xr.DataTree, stage: Stage) -> xr.Dataset:
     """The node `spikes`, or an error that says what went before."""
     if "spikes" not in rec.children:
@@ -156,7 +161,7 @@ def spikes_of(rec: xr.DataTree, stage: Stage) -> xr.Dataset:
             f"nodes {sorted(rec.children)} after {applied(rec) or 'no stage'}",
             f"put {type(stage).__name__} before the stage that drops the spikes, or pass keep_spikes=True there",
         )
-    return rec["spikes"].to_dataset(inherit=False)
+    return node_of(rec, "spikes")
 
 
 def support_of(spikes: xr.Dataset) -> np.ndarray:
@@ -202,18 +207,14 @@ def retold(truth: xr.Dataset, unit: np.ndarray, sources: np.ndarray, **per_unit:
     observed = np.zeros(truth.sizes["neuron"], dtype=np.int8)
     observed[sources[sources >= 0]] = 1
     about = {"long_name": "neurons behind each unit, padded with -1"}
-    return truth.assign(
-        observed=("neuron", observed),
-        unit_neuron=(("unit", "source"), sources.astype(np.int64), about),
-        **{name: ("unit", values) for name, values in per_unit.items()},
-    ).assign_coords(unit=unit)
+    variables: dict[str, Any] = {
+        "observed": ("neuron", observed),
+        "unit_neuron": (("unit", "source"), sources.astype(np.int64), about),
+    }
+    variables |= {name: ("unit", values) for name, values in per_unit.items()}
+    return truth.assign(variables).assign_coords(unit=unit)
 
 
 def per_unit_facts(truth: xr.Dataset, keep: np.ndarray) -> dict[str, np.ndarray]:
     """What `/truth` knows of each unit, for the rows `keep`, to be handed on to `retold`."""
     return {str(name): truth[name].values[keep] for name in truth.data_vars if truth[name].dims == ("unit",)}
-
-
-def field_names(stage: Stage) -> list[str]:
-    """Names of the settings of a stage."""
-    return [field.name for field in fields(stage)]

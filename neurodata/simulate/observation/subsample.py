@@ -10,7 +10,7 @@ import xarray as xr
 from neurodata.containers.spikes import make_spikes
 from neurodata.errors import OptionError, RecordingError
 from neurodata.simulate._json import register
-from neurodata.simulate.observation.base import Stage, per_unit_facts, retold, with_nodes
+from neurodata.simulate.observation.base import Stage, node_of, per_unit_facts, retold, with_nodes
 from neurodata.simulate.truth import truth_of
 
 _WAYS = ("random", "cluster", "rate", "patch")
@@ -74,9 +74,9 @@ class Subsample(Stage):
         keep = np.sort(self._choose(rec, truth, wanted, rng))
         changed: dict[str, xr.Dataset | None] = {}
         if "spikes" in rec.children:
-            changed["spikes"] = _some_spikes(rec["spikes"].to_dataset(inherit=False), keep)
+            changed["spikes"] = _some_spikes(node_of(rec, "spikes"), keep)
         if "calcium" in rec.children:
-            changed["calcium"] = _some_rois(rec["calcium"].to_dataset(inherit=False), keep)
+            changed["calcium"] = _some_rois(node_of(rec, "calcium"), keep)
         if not changed:
             raise RecordingError("spikes or calcium to take units from", f"{sorted(rec.children)}", "subsample earlier")
         changed["truth"] = retold(
@@ -102,8 +102,8 @@ class Subsample(Stage):
                 raise RecordingError(
                     "spikes to choose units by their rate", f"nodes {sorted(rec.children)}", "subsample before imaging"
                 )
-            weight = rec["spikes"]["spike_count"].values.astype(np.float64) ** self.bias
-            weight[rec["spikes"]["spike_count"].values == 0] = 0.0
+            count = node_of(rec, "spikes")["spike_count"].values.astype(np.float64)
+            weight = np.where(count > 0, count**self.bias, 0.0)
             # Smallest of exponentials with these rates: successive draws without replacement.
             with np.errstate(divide="ignore"):
                 wait = rng.exponential(size=n_units) / weight
