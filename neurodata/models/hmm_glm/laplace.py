@@ -36,7 +36,7 @@ def weight_standard_error(
                 curvature = gram_matrices(r, theta[s], problem.link, post)
             else:
                 curvature = shared * _mean_curvature(r, theta[s], problem.link, post)
-            error[s, post] = _summed(curvature, problem, layout, post)
+            error[s, post] = _summed(curvature, problem, layout, s, post)
     return error, "exact" if work <= _EXACT_WORK else "shared"
 
 
@@ -48,11 +48,11 @@ def _mean_curvature(rows: StateRows, theta: np.ndarray, link: int, post: int) ->
     return float(fisher.sum()) / max(float(rows.weight.sum()), 1e-12)
 
 
-def _summed(curvature: np.ndarray, problem: Problem, layout: Layout, post: int) -> np.ndarray:
+def _summed(curvature: np.ndarray, problem: Problem, layout: Layout, state: int, post: int) -> np.ndarray:
     """Standard errors of the sums over each pre unit's coefficients, for one post unit."""
     penalty = problem.penalty
     free = np.ones(layout.n_columns, dtype=bool) if penalty.free is None else penalty.free[:, post]
-    matrix = curvature + np.diag(penalty.precision)
+    matrix = curvature + np.diag(penalty.of_state(state)[0][:, post])
     matrix = matrix[np.ix_(free, free)]
     matrix[np.diag_indices_from(matrix)] += 1e-10 * (1.0 + matrix.diagonal().max())
     # Column i of `pick` sums the coefficients of the couplings from unit i.

@@ -24,8 +24,9 @@ class Penalty:
 
     Attributes
     ----------
-    precision : array (column,)
-    centre : array (column, unit)
+    precision : array (state or 1, column, unit)
+        A shorter one, (column,), is the same for all units and states.
+    centre : array (state or 1, column, unit)
     free : array (column, unit) of bool, or None
         Coefficients that exist; the others stay 0.
     shared_intercept : bool
@@ -37,16 +38,29 @@ class Penalty:
     free: np.ndarray | None
     shared_intercept: bool
 
+    def __post_init__(self) -> None:
+        centre = self.centre if self.centre.ndim == 3 else self.centre[None]
+        precision = self.precision if self.precision.ndim > 1 else self.precision[:, None]
+        precision = precision if precision.ndim == 3 else precision[None]
+        shape = np.broadcast_shapes(precision.shape, centre.shape)
+        object.__setattr__(self, "precision", np.broadcast_to(precision, shape))
+        object.__setattr__(self, "centre", np.broadcast_to(centre, shape))
+
+    def of_state(self, state: int) -> tuple[np.ndarray, np.ndarray]:
+        """Precision and centre of one state, (column, unit) each."""
+        index = state if len(self.precision) > 1 else 0
+        return self.precision[index], self.centre[index]
+
     def value(self, theta: np.ndarray) -> np.ndarray:
         """Log-prior by (state, unit), or (1, unit) with a shared intercept, which counts once."""
-        terms = -0.5 * self.precision[:, None] * (theta - self.centre) ** 2
+        terms = -0.5 * self.precision * (theta - self.centre) ** 2
         if not self.shared_intercept:
             return terms.sum(axis=1)
         return terms[:, 1:].sum(axis=(0, 1))[None] + terms[:1, 0]
 
     def slope(self, theta: np.ndarray) -> np.ndarray:
         """Derivative by theta, each term by itself."""
-        return -self.precision[:, None] * (theta - self.centre)
+        return -self.precision * (theta - self.centre)
 
 
 @dataclass(frozen=True)
@@ -182,19 +196,22 @@ class _Preconditioner:
         first = 1 if penalty.shared_intercept else 0
         self._scale = np.empty((len(rows), fisher[0].shape[1]))
         self._groups: list[list[tuple]] = []
-        self._schur = np.zeros(fisher[0].shape[1]) + penalty.precision[0]
+        self._schur = np.zeros(fisher[0].shape[1]) + penalty.precision[0, 0]
         for s, r in enumerate(rows):
             mass = r.weight.sum() + 1e-12
             scale = np.maximum(fisher[s].sum(axis=0) / mass, 1e-10)
             self._scale[s] = scale
             gram = r.columns.T @ (r.columns * r.weight[:, None])
             jitter = 1e-9 * (1.0 + gram.diagonal().max())
+            precision, _ = penalty.of_state(s)
             # One factor for units whose scale agrees within a factor of 4: the penalty is then about right in each.
-            octave = np.floor(np.log(scale) / np.log(4.0)).astype(int)
+            # Where units have penalties of their own, so they have factors.
+            alike = (precision == precision[:, :1]).all()
+            octave = np.floor(np.log(scale) / np.log(4.0)).astype(int) if alike else np.arange(len(scale))
             groups = []
             for level in np.unique(octave):
                 units = np.flatnonzero(octave == level)
-                matrix = gram + np.diag(penalty.precision / np.exp(np.log(scale[units]).mean()) + jitter)
+                matrix = gram + np.diag(precision[:, units[0]] / np.exp(np.log(scale[units]).mean()) + jitter)
                 factor = cho_factor(matrix[first:, first:], lower=True, check_finite=False)
                 border = cho_solve(factor, matrix[1:, 0], check_finite=False) if first else None
                 if border is not None:
@@ -249,7 +266,7 @@ def _solve(
             break
         image = [r.columns @ search[s] for s, r in enumerate(rows)]
         product = np.stack([r.columns.T @ (f * i) for r, f, i in zip(rows, fisher, image, strict=True)])
-        product = _tied(product, penalty) + penalty.precision[:, None] * search
+        product = _tied(product, penalty) + penalty.precision * search
         curvature = _dot(search, product, shared)
         alpha = np.where(active & (curvature > 0.0), rz / np.where(curvature > 0.0, curvature, 1.0), 0.0)
         direction += alpha[:, None] * search

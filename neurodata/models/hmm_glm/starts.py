@@ -79,7 +79,7 @@ def window_scores(
     information = np.zeros(base.shape)
     for a in range(0, len(eta), 4096):
         information += (design.columns[a : a + 4096] ** 2).T @ fisher[a : a + 4096]
-    scale = 1.0 / np.sqrt(information + penalty.precision[:, None] + 1e-12)
+    scale = 1.0 / np.sqrt(information + penalty.precision[0] + 1e-12)
     if penalty.free is not None:
         scale = scale * penalty.free
     first = np.flatnonzero(np.concatenate([[True], np.diff(owner) > 0]))
