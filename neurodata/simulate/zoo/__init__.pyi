@@ -1,3 +1,8 @@
+from .evoked import assemblies as assemblies
+from .evoked import ca3 as ca3
+from .evoked import tuned as tuned
+from .plastic import modulated as modulated
+from .plastic import stdp as stdp
 from .random import balanced as balanced
 from .random import hub as hub
 from .random import null as null

@@ -63,6 +63,16 @@ def random_connections(
     return tuple(Connection(pre, post, Bernoulli(p), weights[pre], DELAYS) for pre, post in pairs)
 
 
+def shared_inhibition(names: list[str], n_e: int, n_i: int, epsp: float, p: float = 0.4) -> list[Connection]:
+    """Dense, unspecific inhibition whose total does not change with the number of neurons: 0 = sum over the network."""
+    to_i, to_e, own = 48.0 / (p * n_e), 20.0 / (p * n_i), 4.0 / (PROBABILITY * n_i)
+    return [
+        *(Connection(name, "I", Bernoulli(p), Weights(to_i * epsp, SIGMA), DELAYS) for name in names),
+        *(Connection("I", name, Bernoulli(p), Weights(to_e * epsp, SIGMA), DELAYS) for name in names),
+        Connection("I", "I", Bernoulli(PROBABILITY), Weights(own * epsp, SIGMA), DELAYS),
+    ]
+
+
 def recurrent_input(circuit: Circuit, rate: float = RATE, coupling: np.ndarray | None = None) -> np.ndarray:
     """Mean synaptic input of each neuron (mV) if all neurons fired at `rate` (Hz): sum of weight x tau_s x rate.
 

@@ -22,6 +22,7 @@ from neurodata.simulate.zoo._parts import (
     levelled,
     random_connections,
     seed_of,
+    shared_inhibition,
     split,
     strength,
 )
@@ -82,7 +83,7 @@ def clustered(
             else Connection(pre, post, Bernoulli(p), Weights(epsp, SIGMA), DELAYS)
             for post in names
         ]
-    connections += _shared_inhibition(names, n_e, n_i, epsp)
+    connections += shared_inhibition(names, n_e, n_i, epsp)
     populations = [cells(name, int(size), cluster=c) for c, (name, size) in enumerate(zip(names, sizes, strict=True))]
     circuit = Circuit(
         populations=(*populations, cells("I", n_i, sign=-1)),
@@ -91,16 +92,6 @@ def clustered(
         name="clustered",
     )
     return levelled(circuit)
-
-
-def _shared_inhibition(names: list[str], n_e: int, n_i: int, epsp: float, p: float = 0.4) -> list[Connection]:
-    """Dense, unspecific inhibition whose total does not change with the number of neurons: 0 = sum over the network."""
-    to_i, to_e, own = 48.0 / (p * n_e), 20.0 / (p * n_i), 4.0 / (PROBABILITY * n_i)
-    return [
-        *(Connection(name, "I", Bernoulli(p), Weights(to_i * epsp, SIGMA), DELAYS) for name in names),
-        *(Connection("I", name, Bernoulli(p), Weights(to_e * epsp, SIGMA), DELAYS) for name in names),
-        Connection("I", "I", Bernoulli(PROBABILITY), Weights(own * epsp, SIGMA), DELAYS),
-    ]
 
 
 def ring(
