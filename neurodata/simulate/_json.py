@@ -17,6 +17,8 @@ _KINDS: dict[str, type] = {}
 
 def register(cls: type) -> type:
     """Class decorator: instances can be written to JSON under the name of the class."""
+    if "kind" in {field.name for field in dataclasses.fields(cls)}:
+        raise TypeError(f"{cls.__name__}: a field called 'kind' would hide the name of the class in its JSON")
     _KINDS[cls.__name__] = cls
     return cls
 

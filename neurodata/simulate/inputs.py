@@ -121,20 +121,20 @@ class Latent:
     Parameters
     ----------
     tau : float
-        Correlation time, or for ``kind="sinusoid"`` the period, s.
+        Correlation time, or for ``process="sinusoid"`` the period, s.
     loading : array (neuron,)
         mV.
-    kind : {"ou", "sinusoid"}
+    process : {"ou", "sinusoid"}
     """
 
     tau: float
     loading: np.ndarray
-    kind: str = "ou"
+    process: str = "ou"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loading", np.asarray(self.loading, dtype=np.float64).reshape(-1))
         _require(self.tau > 0, "a positive time constant in s", self.tau, "pass tau=")
-        _require(self.kind in ("ou", "sinusoid"), "kind 'ou' or 'sinusoid'", self.kind, "pass kind=")
+        _require(self.process in ("ou", "sinusoid"), "process 'ou' or 'sinusoid'", self.process, "pass process=")
         _require(bool(np.isfinite(self.loading).all()), "finite loadings", "NaN or infinite values", "correct loading=")
 
 
@@ -317,7 +317,7 @@ class Inputs(NamedTuple):
 
 def draw_latent(latent: Latent, n_frames: int, frame: float, rng: np.random.Generator) -> np.ndarray:
     """Values of one latent, (frame,), of unit variance."""
-    if latent.kind == "sinusoid":
+    if latent.process == "sinusoid":
         phase = rng.uniform(0.0, 2.0 * np.pi)
         return np.sqrt(2.0) * np.sin(2.0 * np.pi * (np.arange(n_frames) + 0.5) * frame / latent.tau + phase)
     from scipy.signal import lfilter
