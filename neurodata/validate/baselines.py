@@ -264,8 +264,8 @@ class CrossCorrelation(Baseline):
     ----------
     window : float
         Longest lag at which an effect is looked for, s.
-    flank : (float, float)
-        Lags, on both sides, that show chance, s.
+    flank_start, flank_stop : float
+        Shortest and longest of the lags, on both sides, that show chance, s.
     level : float
         False discovery rate of the decision, with Bonferroni's correction for the lags of a pair.
 
@@ -299,10 +299,11 @@ class CrossCorrelation(Baseline):
     _facts: ClassVar[tuple[str, ...]] = ("bin_width_",)
 
     def __init__(
-        self, *, window: float = 0.015, flank: tuple[float, float] = (0.04, 0.08), level: float = 0.05
+        self, *, window: float = 0.015, flank_start: float = 0.04, flank_stop: float = 0.08, level: float = 0.05
     ) -> None:
         self.window = window
-        self.flank = flank
+        self.flank_start = flank_start
+        self.flank_stop = flank_stop
         self.level = level
 
     def fit(self, data: Counts) -> CrossCorrelation:
@@ -328,9 +329,13 @@ class CrossCorrelation(Baseline):
         return self
 
     def _lags(self, bin_width: float) -> tuple[list[int], list[int]]:
-        window, (low, high) = float(self.window), map(float, self.flank)
+        window, low, high = self.window, self.flank_start, self.flank_stop
         if not 0 < window < low < high < np.inf:
-            raise OptionError("0 < window < flank[0] < flank[1], in s", f"{window}, {self.flank}", "correct them")
+            raise OptionError(
+                "0 < window < flank_start < flank_stop, in s",
+                f"window={window}, flank from {low} to {high}",
+                "correct them",
+            )
         near = list(range(1, max(1, round(window / bin_width)) + 1))
         first = max(near[-1] + 1, round(low / bin_width))
         return near, list(range(first, max(first + 1, round(high / bin_width)) + 1))

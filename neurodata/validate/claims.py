@@ -69,7 +69,10 @@ def claims(model: Any, data: Any, *, held_out: Any = None) -> xr.Dataset:
     """
     own = getattr(model, "claims", None)
     if callable(own):
-        found = dict(own(data).data_vars)
+        said = own(data)
+        # A variable named like one of its dims (latent) counts as a coordinate.
+        names = {*said.data_vars, *(name for name in VOCABULARY if name in said and said[name].ndim > 1)}
+        found = {str(name): said[name] for name in sorted(map(str, names))}
     else:
         found = {}
         for translate in (_as_named, _typed, _weighted, _paired, _clustered, _switching, _slow, _dissimilar):

@@ -123,8 +123,10 @@ def change_f1(claims: xr.Dataset, truth: xr.Dataset, tolerance: float = TOLERANC
         spans = [(time[part][0] - half, time[part][-1] + half) for part in stretches(time)]
         inside = np.array([any(a <= t <= b for a, b in spans) for t in true], dtype=bool)
         true = true[inside]
-    else:
+    elif "change" in claims:
         claimed = claims["change"].values
+    else:
+        return float("nan")
     claimed = claimed[np.isfinite(claimed)]
     if true.size == 0:
         return float("nan")
@@ -162,6 +164,6 @@ METRICS = (
     Metric("state_accuracy", _STATE, accuracy, _STATE, largest_share, "higher", (0.0, 1.0)),
     Metric("state_ari", _STATE, ari, _STATE, 0.0, "higher", (-1.0, 1.0)),
     Metric("state_ami", _STATE, ami, _STATE, 0.0, "higher", (-1.0, 1.0)),
-    Metric("change_f1", _STATE, partial(change_f1, tolerance=TOLERANCE), _STATE, None, "higher", (0.0, 1.0)),
+    Metric("change_f1", (), partial(change_f1, tolerance=TOLERANCE), _STATE, None, "higher", (0.0, 1.0)),
     Metric("dwell_bias", _STATE, dwell_bias, _STATE, None, "zero", (-1.0, np.inf)),
 )
