@@ -112,7 +112,7 @@ def test_other_units_at_score_are_refused(model, counts):
 
 
 def test_unknown_settings_are_refused_at_fit(model, counts):
-    for setting in ({"prior": "onehot"}, {"basis": "wavelet"}, {"link": "cube"}, {"n_states": 0}):
+    for setting in ({"prior": "lasso"}, {"basis": "wavelet"}, {"link": "cube"}, {"n_states": 0}):
         with pytest.raises(OptionError):
             clone(model).set_params(**setting).fit(counts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -17,11 +19,13 @@ from neurodata.errors import NeurodataWarning, OptionError, RecordingError
 from neurodata.kernels.hmm_nb import forward_backward, viterbi
 from neurodata.kernels.poisson_nb import LINKS
 from neurodata.models.base import Model
-from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
+from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory, shared_shape
 from neurodata.models.hmm_glm.design import Design, Layout, build_design
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
 from neurodata.models.hmm_glm.laplace import weight_standard_error
+from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
+from neurodata.models.hmm_glm.onehot import TYPES
 from neurodata.models.hmm_glm.settings import check_settings
 from neurodata.models.hmm_glm.simulation import simulate_counts
 from neurodata.models.hmm_glm.starts import intercept_guess, one_state, start
@@ -45,8 +49,11 @@ class HMMGLM(Model):
     ----------
     n_states : int
         Number of hidden states; 1 is a plain regression.
-    prior : None
-        Prior that ties couplings across states. This version has none.
+    prior : {"onehot", "gaussian"} or None
+        What ties couplings together. "onehot": each pair is inhibitory, absent or excitatory in each state, the states
+        share the odds of these types, and the sizes of weights are learned: gives posterior probabilities of the types
+        and weights that are exactly as strong as the data can say. "gaussian": weights lie round a mean that the states
+        share, both spreads learned. None: the plain `ridge`, each state for itself.
     basis : {"raised_cosine", "exponential"}
         Shape of the filters h over lags: weighted raised cosines, or one column ``exp(-k)`` (`n_basis` is ignored).
     n_basis : int
@@ -68,8 +75,10 @@ class HMMGLM(Model):
         Stop when the objective gains less than this part of itself in an iteration.
     share_intercept : bool
         One intercept per unit in all states.
+    dale : bool
+        With ``prior="onehot"``: all couplings from one unit have the same sign (Dale's law).
     ridge : float
-        Strength of the Gaussian prior of the weights. All weights have the same prior spread, such that the history as
+        With a learned prior: of the first fit, and of the shapes of filters until they are learned. Strength of the Gaussian prior of the weights. All weights have the same prior spread, such that the history as
         a whole moves the linear predictor by about ``1 / sqrt(ridge)``: the precision of a weight is `ridge` times the
         summed variance of the regressors. Intercepts have a wide prior (precision ``0.01 * ridge``) round the unit's
         mean count. 0 is maximum likelihood.
@@ -90,6 +99,16 @@ class HMMGLM(Model):
         Standard errors from the curvature at the fit, the states taken as their posterior.
     intercept_ : DataArray (state, unit)
         b.
+    connection_prob_ : DataArray (state, post, pre, connection)
+        ``prior="onehot"``: posterior probability of each type (inhibitory, none, excitatory) in each state.
+    connection_prior_ : DataArray (post, pre, connection)
+        The probabilities that the states share: the state-constant connectome.
+    connection_ : DataArray (state, post, pre)
+        The most probable type, -1, 0 or 1.
+    shared_weight_ : DataArray (post, pre)
+        ``prior="gaussian"``: the mean that the states share.
+    prior_parameters_ : str
+        The learned numbers of the prior, as JSON.
     transition_ : DataArray (state, state_2)
         Probability of going from `state` to `state_2` in one bin.
     initial_ : DataArray (state,)
@@ -111,9 +130,12 @@ class HMMGLM(Model):
 
     Notes
     -----
-    After Li, Kim, Rodgers, Choi and Wu 2024 (ICLR, arXiv:2310.15263), without its priors. Departures: the E-step is
-    exact over all sequences at once, the M-step raises the exact objective, transitions have a sticky Dirichlet prior,
-    intercepts differ between states unless shared, and EM has a stopping rule and restarts.
+    After Li, Kim, Rodgers, Choi and Wu 2024 (ICLR, arXiv:2310.15263). Departures: the E-step is exact over all
+    sequences at once, the M-step raises the exact objective, transitions have a sticky Dirichlet prior, intercepts
+    differ between states unless shared, and EM has a stopping rule and restarts. The paper relaxes the types with
+    Gumbel-softmax samples, whose density is unbounded where a type is certain; here types are summed over exactly and
+    weights are combined with them by expectation propagation, so that probabilities are calibrated. With several
+    shapes per pair the type is that of the filter summed over lags.
 
     A count enters the likelihood when it was observed (not NaN) and so was the whole history before it. The first
     `history` of a sequence, and as much after a missing count, therefore inform the chain only through their
@@ -144,8 +166,19 @@ class HMMGLM(Model):
         "self_coefficient_",
         "basis_shape_",
         "self_basis_shape_",
+        "connection_prob_",
+        "connection_prior_",
+        "connection_",
+        "shared_weight_",
     )
-    _facts: ClassVar[tuple[str, ...]] = ("converged_", "n_iter_", "bin_width_", "weight_se_method_", "largest_count_")
+    _facts: ClassVar[tuple[str, ...]] = (
+        "prior_parameters_",
+        "converged_",
+        "n_iter_",
+        "bin_width_",
+        "weight_se_method_",
+        "largest_count_",
+    )
 
     def __init__(
         self,
@@ -162,6 +195,7 @@ class HMMGLM(Model):
         max_iter: int = 200,
         tol: float = 1e-6,
         share_intercept: bool = False,
+        dale: bool = False,
         ridge: float = 10.0,
         rng: RNGLike = None,
         n_jobs: int = 1,
@@ -179,6 +213,7 @@ class HMMGLM(Model):
         self.max_iter = max_iter
         self.tol = tol
         self.share_intercept = share_intercept
+        self.dale = dale
         self.ridge = ridge
         self.rng = rng
         self.n_jobs = n_jobs
@@ -218,9 +253,14 @@ class HMMGLM(Model):
         problem = self._make_problem(design, layout)
         run, restart_objective = self._search(problem)
         run = _by_occupancy(run)
+        couplings = None
+        if self.prior is not None:
+            problem, run, couplings = self._learn(problem, layout, run)
         error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
         self._forget()
         self._store(sequences, layout, problem, run, error)
+        if couplings is not None:
+            self._store_prior(sequences.unit, couplings)
         self.restart_objective_ = xr.DataArray(restart_objective, dims="restart", attrs={"units": "nat"})
         self.converged_ = run.converged
         self.n_iter_ = len(run.objective) - 1
@@ -319,6 +359,8 @@ class HMMGLM(Model):
 
     def _make_layout(self, n_units: int, bin_width: float) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
+        if self.prior is not None:
+            basis = shared_shape(basis)
         own = None
         if self.self_history is not None:
             own = refractory(self.n_basis, n_lags(self.self_history, bin_width, "self_history"))
@@ -353,6 +395,42 @@ class HMMGLM(Model):
                 progress.close()
         return best, restart_objective
 
+    def _learn(self, problem: Problem, layout: Layout, run: Run) -> tuple[Problem, Run, Couplings]:
+        """Go on under a prior learned from all couplings."""
+        progress = as_progress(self.progress)
+        progress.start(self.max_iter, "EM under the learned prior")
+        try:
+            return learn_couplings(
+                problem,
+                layout,
+                run,
+                str(self.prior),
+                dale=bool(self.dale),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                progress=progress,
+            )
+        finally:
+            progress.close()
+
+    def _store_prior(self, unit: np.ndarray, couplings: Couplings) -> None:
+        pair = {"post": unit, "pre": unit}
+        state = {"state": self.intercept_["state"].values}
+        if couplings.probability is not None and couplings.connectome is not None:
+            kind = {"connection": list(TYPES)}
+            self.connection_prob_ = _labelled(
+                couplings.probability, {**state, **pair, **kind}, "1", "posterior probability of the type"
+            )
+            self.connection_prior_ = _labelled(
+                couplings.connectome, {**pair, **kind}, "1", "probability of the type that the states share"
+            )
+            known = np.isfinite(couplings.probability).all(axis=-1)
+            best = np.where(known, np.nan_to_num(couplings.probability).argmax(axis=-1) - 1, 0)
+            self.connection_ = _labelled(best.astype(np.int8), {**state, **pair}, "1", "most probable type")
+        if couplings.shared is not None:
+            self.shared_weight_ = _labelled(couplings.shared, pair, "1", "weight that the states share")
+        self.prior_parameters_ = json.dumps(dataclasses.asdict(couplings.prior))
+
     def _store(self, sequences: CountSequences, layout: Layout, problem: Problem, run: Run, error: np.ndarray) -> None:
         design, parameters = problem.design, run.parameters
         state, unit = np.arange(self.n_states), sequences.unit
@@ -367,41 +445,36 @@ class HMMGLM(Model):
         pair = {"state": state, "post": unit, "pre": unit}
         gain = "spike/bin per spike/bin" if self.link == "softplus" else "1"
 
-        def labelled(values: np.ndarray, coords: dict[str, Any], units: str, long_name: str) -> xr.DataArray:
-            return xr.DataArray(
-                values, dims=tuple(coords), coords=coords, attrs={"units": units, "long_name": long_name}
-            )
-
-        self.filter_ = labelled(filters, {**pair, "lag": lag}, gain, "coupling filter")
+        self.filter_ = _labelled(filters, {**pair, "lag": lag}, gain, "coupling filter")
         self.filter_["lag"].attrs["units"] = "s"
-        self.weight_ = labelled(filters.sum(axis=-1), pair, gain, "coupling filter summed over lags")
-        self.weight_se_ = labelled(error, pair, gain, "standard error of the summed filter")
-        self.intercept_ = labelled(intercept, {"state": state, "unit": unit}, "1", "intercept")
-        self.transition_ = labelled(
+        self.weight_ = _labelled(filters.sum(axis=-1), pair, gain, "coupling filter summed over lags")
+        self.weight_se_ = _labelled(error, pair, gain, "standard error of the summed filter")
+        self.intercept_ = _labelled(intercept, {"state": state, "unit": unit}, "1", "intercept")
+        self.transition_ = _labelled(
             parameters.transition, {"state": state, "state_2": state}, "1", "probability of state_2 after state"
         )
-        self.initial_ = labelled(parameters.initial, {"state": state}, "1", "probability of the first state")
-        self.occupancy_ = labelled(run.posterior.gamma.mean(axis=0), {"state": state}, "1", "expected part of bins")
+        self.initial_ = _labelled(parameters.initial, {"state": state}, "1", "probability of the first state")
+        self.occupancy_ = _labelled(run.posterior.gamma.mean(axis=0), {"state": state}, "1", "expected part of bins")
         iteration = {"iteration": np.arange(len(run.objective))}
-        self.log_likelihood_ = labelled(np.array(run.log_likelihood), iteration, "nat", "log-likelihood")
-        self.objective_ = labelled(np.array(run.objective), iteration, "nat", "log-likelihood plus log-prior")
+        self.log_likelihood_ = _labelled(np.array(run.log_likelihood), iteration, "nat", "log-likelihood")
+        self.objective_ = _labelled(np.array(run.objective), iteration, "nat", "log-likelihood plus log-prior")
         # Half a spike and one bin are added: a unit silent in training may spike in held-out data.
         rate = np.where(unseen, np.nan, (design.n_spikes + 0.5) / (design.n_observed + 1.0))
-        self.rate_ = labelled(rate, {"unit": unit}, "1", "mean count per bin")
+        self.rate_ = _labelled(rate, {"unit": unit}, "1", "mean count per bin")
         shapes = np.arange(len(layout.basis))
         lags = lag[: layout.basis.shape[1]]
-        self.basis_shape_ = labelled(layout.basis, {"basis": shapes, "basis_lag": lags}, "1", "shape of filters")
-        self.coefficient_ = labelled(coupling, {**pair, "basis": shapes}, gain, "weight of each basis shape")
+        self.basis_shape_ = _labelled(layout.basis, {"basis": shapes, "basis_lag": lags}, "1", "shape of filters")
+        self.coefficient_ = _labelled(coupling, {**pair, "basis": shapes}, gain, "weight of each basis shape")
         if own is not None and layout.self_basis is not None:
             own[:, unseen] = np.nan
             shapes = np.arange(len(layout.self_basis))
-            self.self_basis_shape_ = labelled(
+            self.self_basis_shape_ = _labelled(
                 layout.self_basis,
                 {"self_basis": shapes, "self_lag": lag[: layout.self_basis.shape[1]]},
                 "1",
                 "basis of a unit's own past",
             )
-            self.self_coefficient_ = labelled(
+            self.self_coefficient_ = _labelled(
                 own, {"state": state, "unit": unit, "self_basis": shapes}, gain, "weight of each own-past shape"
             )
 
@@ -443,6 +516,10 @@ class HMMGLM(Model):
             ("log-likelihood", f"{float(self.log_likelihood_[-1]):.6g} nat"),
             ("EM", f"{self.n_iter_} iterations, {'converged' if self.converged_ else 'not converged'}"),
         ]
+
+
+def _labelled(values: np.ndarray, coords: dict[str, Any], units: str, long_name: str) -> xr.DataArray:
+    return xr.DataArray(values, dims=tuple(coords), coords=coords, attrs={"units": units, "long_name": long_name})
 
 
 def _short_run(

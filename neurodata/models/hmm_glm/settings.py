@@ -9,6 +9,7 @@ from neurodata.errors import OptionError
 from neurodata.kernels.poisson_nb import LINKS
 from neurodata.models.hmm_glm.basis import BASES
 
+PRIORS = ("onehot", "gaussian", None)
 _WHOLE = {"n_states": 1, "n_basis": 1, "n_restarts": 1, "max_iter": 1}
 _AT_LEAST_ZERO = ("stickiness", "ridge", "tol")
 
@@ -33,8 +34,10 @@ def check_settings(settings: dict[str, Any]) -> None:
         value = settings.get(name, known[0])
         if value not in known:
             problems.append((f"{name}, one of {', '.join(map(repr, known))}", f"{name}={value!r}"))
-    if settings.get("prior") is not None:
-        problems.append(("prior=None, the only prior this version has", f"prior={settings['prior']!r}"))
+    if settings.get("prior") not in PRIORS:
+        problems.append((f"prior, one of {', '.join(map(repr, PRIORS))}", f"prior={settings['prior']!r}"))
+    if settings.get("dale") and settings.get("prior") != "onehot":
+        problems.append(("dale=True with prior='onehot', whose types have signs", f"prior={settings.get('prior')!r}"))
     if problems:
         expected, got = zip(*problems, strict=True)
         raise OptionError("; ".join(expected), "; ".join(got), "correct the settings and fit again")
