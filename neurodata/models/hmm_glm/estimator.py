@@ -78,10 +78,10 @@ class HMMGLM(Model):
     dale : bool
         With ``prior="onehot"``: all couplings from one unit have the same sign (Dale's law).
     ridge : float
-        With a learned prior: of the first fit, and of the shapes of filters until they are learned. Strength of the Gaussian prior of the weights. All weights have the same prior spread, such that the history as
-        a whole moves the linear predictor by about ``1 / sqrt(ridge)``: the precision of a weight is `ridge` times the
-        summed variance of the regressors. Intercepts have a wide prior (precision ``0.01 * ridge``) round the unit's
-        mean count. 0 is maximum likelihood.
+        Strength of the Gaussian prior of the weights; with a learned prior, of the first fit only. All weights have the
+        same prior spread, such that the history as a whole moves the linear predictor by about ``1 / sqrt(ridge)``: the
+        precision of a weight is `ridge` times the summed variance of the regressors. Intercepts have a wide prior
+        (precision ``0.01 * ridge``) round the unit's mean count. 0 is maximum likelihood.
     rng : int, Generator or None
         Of the restarts. The same seed gives the same fit.
     n_jobs : int
