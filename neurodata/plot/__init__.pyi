@@ -1,6 +1,8 @@
 from .aligned import average as average
 from .aligned import averages as averages
 from .calcium import traces as traces
+from .calibration import coverage as coverage
+from .calibration import sbc_ecdf as sbc_ecdf
 from .eeg import signals as signals
 from .eeg import spectrum as spectrum
 from .matrices import rdm as rdm

@@ -4,3 +4,6 @@ from .claims import claims as claims
 from .prepare import Prepare as Prepare
 from .prepare import prepare_for as prepare_for
 from .grid import grid as grid
+from .calibration import sbc as sbc
+from .joint import geweke as geweke
+from .coverage import coverage as coverage
