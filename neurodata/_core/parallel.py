@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# How often a worker looks whether its parent is still there, s.
+_WATCH_S = 2.0
 
 
 def run_parallel(function: Callable[..., T], calls: Iterable[tuple], n_jobs: int = 1) -> list[T]:
@@ -38,9 +46,34 @@ def iterate_parallel(function: Callable[..., T], calls: Iterable[tuple], n_jobs:
         return
     import joblib
 
-    # One call per batch: calls are long, and a worker that dies takes no others with it.
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
-    yield from parallel(joblib.delayed(function)(*call) for call in calls)
+    # One call per batch: calls are long.
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    yield from parallel(joblib.delayed(_in_worker)(function, call) for call in calls)
+
+
+def _in_worker(function: Callable[..., T], call: tuple) -> T:
+    _end_with_parent()
+    return function(*call)
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """End a process of joblib's own pool when the process that made it is gone.
+
+    After a SIGKILL of that process, loky's workers finish their task and then wait for another for ever, hundreds of
+    MB each (joblib 1.6). Workers of a cluster are not ours to end.
+    `tests/integration/test_grid_resume.py::test_a_killed_grid_goes_on_and_ends_as_a_serial_one` fails without this.
+    """
+    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -61,7 +60,6 @@ class Task:
     metrics: tuple[Any, ...]
     held_out: bool
     store: Path | None
-    main_process: int = field(default_factory=os.getpid)
 
     @property
     def cells(self) -> list[Cell]:
@@ -113,7 +111,6 @@ def run_task(task: Task, done: Callable[[Outcome], None] | None = None) -> list[
     from neurodata.simulate import run
 
     outcomes: list[Outcome] = []
-    parent = os.getppid()
 
     def finish(outcome: Outcome) -> None:
         from neurodata.validate._cache import write
@@ -132,9 +129,6 @@ def run_task(task: Task, done: Callable[[Outcome], None] | None = None) -> list[
             if recording is not None:
                 seen, error = _attempt(f"observe {view.name!r}", partial(_look, task, view, recording))
             for cell in view.cells:
-                # A worker whose grid was killed would go on to the end of its task, beside the grid that resumes.
-                if os.getpid() != task.main_process and os.getppid() != parent:
-                    return outcomes
                 finish(_unreached(task, cell, error) if seen is None else _run_cell(task, view, cell, *seen))
     return outcomes
 

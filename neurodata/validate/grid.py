@@ -308,7 +308,7 @@ def _stored(plan: _Plan, keys: Mapping[tuple[int, ...], str], retry_failed: bool
     _cache.clean(plan.store)
     wanted = {metric.name for metric in plan.metrics}
     found: dict[tuple[int, ...], Outcome] = {}
-    present = {path.stem for path in plan.store.glob("*.nc")}
+    present = {path.stem for path in plan.store.glob("[!.]*.nc")}
     for place, key in keys.items():
         if key not in present:
             continue
