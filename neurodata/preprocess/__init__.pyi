@@ -1,4 +1,5 @@
 from .bin import bin_spikes as bin_spikes
+from .deconvolution import deconvolve as deconvolve
 from .dff import delta_f_over_f as delta_f_over_f
 from .epoching import epoch as epoch
 from .events import events_to_counts as events_to_counts
