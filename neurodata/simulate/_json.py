@@ -52,9 +52,8 @@ def decode(value: Any) -> Any:
         return value
     kind = value.get("kind")
     if kind == "array":
-        flat = np.frombuffer(base64.b64decode(value["data"]), dtype=value["dtype"])
-        return flat.reshape(value["shape"]).astype(np.dtype(value["dtype"]).newbyteorder("="))
-    if kind not in _KINDS:
+        return _decode_array(value)
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise FormatError(f"one of {', '.join(sorted(_KINDS))}", f"{kind!r}", "check where the JSON comes from")
     known = {field.name for field in dataclasses.fields(_KINDS[kind])}
     unknown = sorted(set(value) - known - {"kind"})
@@ -62,7 +61,19 @@ def decode(value: Any) -> Any:
         raise FormatError(
             f"fields of {kind}: {', '.join(sorted(known))}", f"{unknown}", "was it written by a newer version?"
         )
-    return _KINDS[kind](**{name: decode(item) for name, item in value.items() if name != "kind"})
+    parts = {name: decode(item) for name, item in value.items() if name != "kind"}
+    try:
+        return _KINDS[kind](**parts)
+    except (TypeError, AttributeError) as error:  # a field that is missing, or of another type than it can be
+        raise FormatError(f"the fields of a {kind}", f"{error}", "check where the JSON comes from") from error
+
+
+def _decode_array(value: dict[str, Any]) -> np.ndarray:
+    try:
+        flat = np.frombuffer(base64.b64decode(value["data"], validate=True), dtype=value["dtype"])
+        return flat.reshape(value["shape"]).astype(np.dtype(value["dtype"]).newbyteorder("="))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError("an array with dtype, shape and data", f"{error}", "is the JSON damaged?") from error
 
 
 def dumps(value: Any) -> str:
