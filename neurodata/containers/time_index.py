@@ -220,6 +220,8 @@ def from_stored(dataset: xr.Dataset) -> xr.Dataset:
         if dim not in dataset.coords or dim in dataset.xindexes:
             continue
         variable = dataset.variables[dim]
+        if variable.dims != (dim,):  # e.g. `latent` (time, latent): named like its dim, but no axis
+            continue
         if _STORED_ATTR not in variable.attrs:
             dataset = dataset.set_xindex(dim)
             continue
