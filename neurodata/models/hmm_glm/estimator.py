@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
+from scipy.special import gammaln, logsumexp
 
 from neurodata._core.parallel import run_parallel
 from neurodata._core.progress import Progress, as_progress
@@ -319,6 +320,47 @@ class HMMGLM(Model):
         fitted = np.isfinite(self.rate_.values)
         baseline = poisson_log_likelihood(counts[:, fitted], self.rate_.values[fitted])
         return bits_per_spike(log_likelihood, baseline, float(design.n_spikes.sum()))
+
+    def cosmoothing(self, data: Counts, held_out_units: Sequence[Any]) -> float:
+        """Bits per spike of units that had no say in which state it was.
+
+        The states are inferred from all other units; each count of the held-out units is then predicted from the
+        probabilities of the states in its bin and the counts before it. Too many states do not help here, as they may
+        do in `score`, where each unit's own counts choose between them.
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts, best such that the fit did not see.
+        held_out_units : sequence of unit ids
+            At least one unit, and not all.
+
+        Returns
+        -------
+        float
+            Gain over a constant rate of each unit, the one it had in the fitted data.
+        """
+        _, design = self._design(data)
+        ids = self.intercept_["unit"].values
+        held = np.isin(ids, np.asarray(list(held_out_units)))
+        if held.sum() != len(set(held_out_units)) or held.all() or not held.any():
+            raise OptionError(
+                "held_out_units, at least one of the fitted units and not all",
+                repr(list(held_out_units)),
+                f"choose among {ids[:8].tolist()}{'...' if len(ids) > 8 else ''}",
+            )
+        inferring = dataclasses.replace(design, counts=np.where(held, -1, design.counts).astype(np.int32))
+        predicted = dataclasses.replace(design, counts=np.where(held, design.counts, -1).astype(np.int32))
+        _, gamma, _, _ = forward_backward(*self._chain(inferring))
+        log_likelihood = state_log_likelihood(predicted, self._theta(), LINKS[self.link])
+        with np.errstate(divide="ignore"):
+            total = float(logsumexp(np.log(gamma) + log_likelihood, axis=1)[design.row_bin].sum())
+        used = predicted.counts[predicted.counts > 1]
+        total -= float(gammaln(used + 1.0).sum())
+        counts = np.where(predicted.counts >= 0, predicted.counts, np.nan)
+        scored = held & np.isfinite(self.rate_.values)
+        baseline = poisson_log_likelihood(counts[:, scored], self.rate_.values[scored])
+        return bits_per_spike(total, baseline, float(predicted.n_spikes.sum()))
 
     def simulate(self, n_bins: int, *, rng: RNGLike = None) -> xr.Dataset:
         """Draw states and counts from the fitted model, beginning with a silent history.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,9 @@ from neurodata._core.parallel import run_parallel
 from neurodata.errors import OptionError
 from neurodata.models.hmm_glm.estimator import HMMGLM
 from neurodata.models.sequences import bin_width
+
+# Co-smoothing leaves out a fifth of the units at a time.
+_UNIT_GROUPS = 5
 
 
 def select_n_states(
@@ -21,7 +25,7 @@ def select_n_states(
     n_folds: int = 3,
     gap: float | None = None,
 ) -> xr.Dataset:
-    """Held-out bits per spike for each number of states, over blocks of time.
+    """Scores of each number of states: held-out likelihood and co-smoothing over blocks of time, and BIC, side by side.
 
     Each array (or trial) is cut into `n_folds` contiguous blocks; one block at a time is scored by a model fitted to
     the others, less a gap on both sides. Blocks, not random bins: neighbouring bins share their state and history.
@@ -42,7 +46,10 @@ def select_n_states(
     -------
     Dataset
         `score` (n_states, fold), `mean_score` and `score_se` (n_states; bits per spike), and `best`: the smallest
-        number of states whose mean score is within one standard error of the highest.
+        number of states whose mean score is within one standard error of the highest. The same for `cosmoothing`,
+        where a fifth of the units at a time is predicted from states that the others tell: `mean_cosmoothing`,
+        `cosmoothing_se`, `best_by_cosmoothing`. `bic` (n_states) of fits to all data, less is better, and
+        `best_by_bic`. Standard errors are those of the differences to the highest, over folds.
 
     Examples
     --------
@@ -68,20 +75,32 @@ def select_n_states(
         for fold in range(n_folds):
             train, test = _split(arrays, fold, n_folds, margin)
             calls.append((clone(model).set_params(n_states=n, **settings), train, test))
-    score = np.array(run_parallel(_fit_score, calls, model.n_jobs)).reshape(len(states), n_folds)
-    mean, error = score.mean(axis=1), score.std(axis=1, ddof=1) / np.sqrt(n_folds)
-    top = int(mean.argmax())
-    best = states[int(np.flatnonzero(mean >= mean[top] - error[top])[0])]
+    scores = np.array(run_parallel(_fit_score, calls, model.n_jobs)).reshape(len(states), n_folds, 2)
+    whole = [(clone(model).set_params(n_states=n, **settings), arrays) for n in states]
+    bic = np.array(run_parallel(_fit_bic, whole, model.n_jobs))
     units = {"units": "bit/spike"}
-    return xr.Dataset(
-        {
-            "score": (("n_states", "fold"), score, units),
-            "mean_score": ("n_states", mean, units),
-            "score_se": ("n_states", error, units),
-            "best": ((), best),
-        },
-        coords={"n_states": states, "fold": np.arange(n_folds)},
-    )
+    data_vars: dict[str, Any] = {"bic": ("n_states", bic, {"units": "nat"}), "best_by_bic": states[int(bic.argmin())]}
+    for k, (name, chosen) in enumerate((("score", "best"), ("cosmoothing", "best_by_cosmoothing"))):
+        values = scores[..., k]
+        mean, error, best = _simplest_good(values)
+        data_vars |= {
+            name: (("n_states", "fold"), values, units),
+            f"mean_{name}": ("n_states", mean, units),
+            f"{name}_se": ("n_states", error, units),
+            chosen: states[best],
+        }
+    return xr.Dataset(data_vars, coords={"n_states": states, "fold": np.arange(n_folds)})
+
+
+def _simplest_good(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean score and standard error by row, and the first row within one standard error of the highest.
+
+    Folds differ more than models do, so the error is that of the difference to the highest row, fold by fold.
+    """
+    mean = values.mean(axis=1)
+    top = int(mean.argmax())
+    error = (values - values[top]).std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    return mean, error, int(np.flatnonzero(mean >= mean[top] - error)[0])
 
 
 def _split(
@@ -102,5 +121,31 @@ def _split(
     return train, test
 
 
-def _fit_score(model: HMMGLM, train: list[xr.DataArray], test: list[xr.DataArray]) -> float:
-    return model.fit(train).score(test)
+def _fit_score(model: HMMGLM, train: list[xr.DataArray], test: list[xr.DataArray]) -> tuple[float, float]:
+    """Held-out score, and co-smoothing averaged over fifths of the units, by spikes."""
+    model.fit(train)
+    seen = model.rate_["unit"].values[np.isfinite(model.rate_.values)]
+    groups = [seen[i :: min(_UNIT_GROUPS, len(seen))] for i in range(min(_UNIT_GROUPS, len(seen)))]
+    gain, spikes = [], []
+    for group in groups if len(groups) > 1 else []:
+        count = sum(float(array.sel({_item(array): group}).sum()) for array in test)
+        if count > 0:
+            gain.append(model.cosmoothing(test, group) * count)
+            spikes.append(count)
+    return model.score(test), float(np.sum(gain) / np.sum(spikes)) if spikes else np.nan
+
+
+def _item(array: xr.DataArray) -> str:
+    return "unit" if "unit" in array.dims else "roi"
+
+
+def _fit_bic(model: HMMGLM, arrays: list[xr.DataArray]) -> float:
+    """``-2 log L + k log(bins)``, k the number of coefficients, transitions and first states."""
+    model.fit(arrays)
+    coefficients = int(np.isfinite(model.coefficient_.values).sum() + np.isfinite(model.intercept_.values).sum())
+    if "self_coefficient_" in vars(model):
+        coefficients += int(np.isfinite(model.self_coefficient_.values).sum())
+    n_states = model.intercept_.sizes["state"]
+    n_bins = sum(array.sizes["time"] * array.sizes.get("trial", 1) for array in arrays)
+    free = coefficients + n_states * (n_states - 1) + n_states - 1
+    return float(-2.0 * model.log_likelihood_[-1] + free * np.log(n_bins))
