@@ -32,9 +32,10 @@ CALLS = {
     "resample": lambda x: pre.resample(x, 50.0),
     "epoch": lambda x: pre.epoch(x, [0.5, 2.4], (0.2, 0.3)),
     "delta_f_over_f": lambda x: pre.delta_f_over_f(x + 10, baseline="maximin", window=1.0, smoothing=0.05),
+    "deconvolve": lambda x: pre.deconvolve(x, decay=0.2),
     "regular_segments": lambda x: pre.regular_segments(x)[1],
 }
-SAME_TIME = ["smooth", "zscore", "filter", "rereference", "delta_f_over_f"]
+SAME_TIME = ["smooth", "zscore", "filter", "rereference", "delta_f_over_f", "deconvolve"]
 
 
 @pytest.mark.parametrize("name", CALLS)
