@@ -245,10 +245,12 @@ class Sorting(Stage):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Spikes handed to another unit of the channel, in proportion to what each of those has."""
         given = rng.random(unit.size) < self.contamination
-        unit, new = unit.copy(), unit.copy()
-        for c in np.unique(channel):
+        new = unit.copy()
+        # Spikes come sorted by channel.
+        bounds = np.searchsorted(channel[unit], np.arange(channel.max() + 2))
+        for c, (begin, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             members = np.flatnonzero(channel == c)
-            mine = np.flatnonzero(given & (channel[unit] == c)) if members.size > 1 else np.zeros(0, dtype=int)
+            mine = begin + np.flatnonzero(given[begin:end])
             for u in members:
                 leaving = mine[unit[mine] == u]
                 others = members[members != u]

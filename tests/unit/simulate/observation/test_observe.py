@@ -113,6 +113,14 @@ def test_every_other_order_works_and_makes_sound_recordings(simulated):
         assert len(nd.simulate.observation.base.stages_of(seen)) == len(stages)
 
 
+def test_observed_recordings_survive_a_file(simulated, tmp_path):
+    field = EEG(lead_field=np.ones((2, 1)), sources="all")
+    for k, stages in enumerate(([Sorting(merge=2, split=2), field], [Subsample(n=5), Calcium()])):
+        seen = observe(simulated, stages, rng=0)
+        again = nd.load(nd.save(seen, tmp_path / f"{k}.nc"))
+        xr.testing.assert_identical(again, seen)
+
+
 def test_second_nodes_of_a_kind_get_the_next_name(simulated):
     seen = observe(simulated, [LFP(), LFP(sources="population")], rng=0)
     assert {"eeg", "eeg_2"} <= set(seen.children)
