@@ -29,7 +29,7 @@ class Sorting(Stage):
        :math:`p \propto 1 + b\,e^{-ISI/\tau}`, scaled for each unit so that `miss` is its expected share of misses.
     2. A channel sees nothing for `dead_time` after each spike that it detects. This leaves a trough around lag 0 in
        the cross-correlograms of neighbours that is no inhibition (Bar-Gad et al. 2001,
-       doi 10.1016/S0165-0270(01)00384-7).
+       doi 10.1016/S0165-0270(01)00339-9).
     3. Foreign spikes are added: `contamination` is their expected share among the recorded spikes of the unit.
     4. Some neighbours are merged, some units are split at random in two parts.
     5. Times jitter.
