@@ -23,7 +23,7 @@ class LFP(Stage):
 
     over the excitatory neurons i, with signed currents (so excitation and inhibition add up), zero mean and unit
     standard deviation, times `scale`. That fixed combination explains most of the LFP of a population of pyramidal
-    cells [1]_; the two numbers were read in the analysis code of a later study by some of its authors. One time course
+    cells [1]_; the two numbers were read in published analysis code of a network model that cites it. One time course
     per source: no depth profile, no volume conduction, and polarity and size are conventions.
 
     Parameters
