@@ -14,6 +14,8 @@ from neurodata.preprocess._apply import node_of
 from neurodata.preprocess._sampling import sampling_step, time_values
 from neurodata.schema import modality_of
 
+# Share of the neuropil signal that is in that of a cell, as suite2p subtracts it.
+_NEUROPIL = 0.7
 FORMS = ("counts", "traces", "conditions", "trials")
 
 
@@ -127,10 +129,17 @@ def counts_of(rec: xr.DataTree, bin_width: float) -> xr.DataArray:
     if "deconvolved" not in node:
         from neurodata.preprocess import deconvolve
 
-        node = deconvolve(node)
+        node = deconvolve(_with_dff(node))
     traces = node["deconvolved"]
     step = sampling_step(traces, time_values(traces), node.attrs.get("sampling_rate"))
     return events_to_counts(node, bin_width=max(1, round(bin_width / step)) * step)
+
+
+def _with_dff(node: xr.Dataset) -> xr.Dataset:
+    """The node with dF/F; computed with suite2p's share of the neuropil where that was recorded."""
+    if "dff" in node:
+        return node
+    return delta_f_over_f(node, neuropil_coefficient=_NEUROPIL if "neuropil" in node else None)
 
 
 def _has(rec: xr.DataTree, modality: str) -> bool:
@@ -140,7 +149,7 @@ def _has(rec: xr.DataTree, modality: str) -> bool:
 def _traces(rec: xr.DataTree, bin_width: float) -> xr.DataArray:
     if _has(rec, "calcium") and not _has(rec, "spikes"):
         node = node_of(rec, "calcium")
-        return node["dff"] if "dff" in node else delta_f_over_f(node)["dff"]
+        return _with_dff(node)["dff"]
     counts = bin_spikes(rec, bin_width)
     rate = counts / bin_width
     return rate.rename("rate").assign_attrs({**counts.attrs, "units": "Hz", "long_name": "spikes per second"})
