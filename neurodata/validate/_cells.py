@@ -152,7 +152,8 @@ def stage_description(stage: Any) -> dict[str, Any]:
 
 def _look(task: Task, view: View, recording: xr.DataTree) -> tuple[xr.DataTree, xr.Dataset]:
     """What a lab would see, without the truth; and the truth of the units that it sees."""
-    from neurodata.simulate import unit_truth, without_truth
+    from neurodata.simulate import without_truth
+    from neurodata.validate.metrics import truth_for
 
     seen = recording
     if view.stages:
@@ -160,7 +161,7 @@ def _look(task: Task, view: View, recording: xr.DataTree) -> tuple[xr.DataTree, 
 
         rng = _stream(task.root, task.circuit_number, view_number(view.stages), task.seed)
         seen = observe(recording, list(view.stages), rng=rng)
-    return without_truth(seen), unit_truth(seen)
+    return without_truth(seen), truth_for(seen, recording)
 
 
 def _attempt(what: str, call: Callable[[], Any]) -> tuple[Any, str]:
