@@ -7,3 +7,7 @@ from .grid import grid as grid
 from .calibration import sbc as sbc
 from .joint import geweke as geweke
 from .coverage import coverage as coverage
+from .report import report as report
+from .match import Match as Match
+from .match import match as match
+from .statistics import recording_statistics as recording_statistics
