@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurodata._core.progress import Progress
-from neurodata.errors import OptionError, SimulationError
+from neurodata.errors import OptionError
 from neurodata.kernels import spiking_nb as nb
+from neurodata.simulate.activity import CURRENT_STEP, STRETCH, Activity, check_alive, starting_voltage
 from neurodata.simulate.inputs import Inputs
 from neurodata.simulate.network import Network
 from neurodata.simulate.neurons import AdEx, ConductanceSynapses, CurrentSynapses, jump_for_psp, psp_peak
 
 if TYPE_CHECKING:
     from neurodata.simulate.circuit import Circuit, Population
-
-CURRENT_STEP = 0.001  # s between samples of the summed synaptic currents
-
-
-class Activity(NamedTuple):
-    """What an engine gives back.
-
-    Attributes
-    ----------
-    spike_time : array (spike,)
-        s, in order of time.
-    spike_neuron : array (spike,), int64
-    current_e, current_i : array (sample, population) or None
-        Synaptic input summed over each population, mV, every `CURRENT_STEP`.
-    modulator : array (frame,) or None
-    snapshot : array (snapshot,) or None
-        s; when `weight_t` was taken.
-    weight_t : array (snapshot, edge) or None
-        PSP peaks of the edges, mV.
-    engine, version : str
-    """
-
-    spike_time: np.ndarray
-    spike_neuron: np.ndarray
-    current_e: np.ndarray | None = None
-    current_i: np.ndarray | None = None
-    modulator: np.ndarray | None = None
-    snapshot: np.ndarray | None = None
-    weight_t: np.ndarray | None = None
-    engine: str = "numba"
-    version: str = ""
 
 
 def simulate_numba(
@@ -73,7 +43,7 @@ def simulate_numba(
     every = max(1, round(CURRENT_STEP / dt))
     currents = np.zeros((2, n_steps // every, len(circuit.populations)))
 
-    stretch = max(1, round(0.1 / dt))
+    stretch = max(1, round(STRETCH / dt))
     stops = set(range(stretch, n_steps, stretch)) | {n_steps}
     snapshots: list[tuple[float, np.ndarray]] = []
     if circuit.plasticity is not None:
@@ -96,7 +66,7 @@ def simulate_numba(
             if step < stop:
                 spike_step = np.concatenate((spike_step, np.empty_like(spike_step)))
                 spike_source = np.concatenate((spike_source, np.empty_like(spike_source)))
-        _check_alive(state, (n_spikes - before) / (n * (stop - began) * dt), max_rate, began * dt, stop * dt)
+        check_alive(n_spikes - before, began * dt, stop * dt, state.v, max_rate)
         if circuit.plasticity is not None and stop in snapshot_steps:
             snapshots.append((stop * dt, _psp(circuit, network, edges.jump)))
         progress.update(stop - began)
@@ -110,21 +80,6 @@ def simulate_numba(
         snapshot=np.array([time for time, _ in snapshots]) if snapshots else None,
         weight_t=np.array([weight for _, weight in snapshots]) if snapshots else None,
     )
-
-
-def _check_alive(state: nb.State, rate: float, max_rate: float, begin: float, end: float) -> None:
-    if rate > max_rate:
-        raise SimulationError(
-            f"a mean rate of at most {max_rate:g} Hz",
-            f"{rate:.0f} Hz between {begin:.2f} and {end:.2f} s: the network exploded",
-            "weaken excitation or strengthen inhibition, or pass a larger max_rate=",
-        )
-    if not np.isfinite(state.v).all():
-        raise SimulationError(
-            "finite membrane potentials",
-            f"{int((~np.isfinite(state.v)).sum())} neurons with NaN or infinity by {end:.2f} s",
-            "lower dt, or check weights and inputs",
-        )
 
 
 def _parameters(circuit: Circuit) -> tuple[np.ndarray, np.ndarray]:
@@ -180,11 +135,8 @@ def _arrays(
     n = network.n_neurons
     n_slots = int(network.delay.max(initial=1)) + 1
     n_frames = inputs.state.size
-    # Voltages begin spread between reset and threshold, so that the start is not one volley.
-    low = np.concatenate([np.full(p.n, p.neuron.v_reset) for p in circuit.populations])
-    high = np.concatenate([np.full(p.n, p.neuron.v_threshold) for p in circuit.populations])
     state = nb.State(
-        v=low + (high - low) * rng.random(n),
+        v=starting_voltage(circuit, rng),
         g_e=np.zeros(n),
         g_i=np.zeros(n),
         adapt=np.zeros(n),

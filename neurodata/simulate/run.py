@@ -19,8 +19,8 @@ from neurodata.simulate.network import Network
 from neurodata.simulate.truth import make_truth
 
 if TYPE_CHECKING:
+    from neurodata.simulate.activity import Activity
     from neurodata.simulate.circuit import Circuit
-    from neurodata.simulate.engine_numba import Activity
 
 ENGINES = ("numba", "brian2", "nest")
 
@@ -144,7 +144,7 @@ def draw_inputs(circuit: Circuit, network: Network, n_frames: int, rng: np.rando
 
 
 def _recording(circuit: Circuit, network: Network, inputs: Inputs, activity: Activity, duration: float) -> xr.DataTree:
-    from neurodata.simulate.engine_numba import CURRENT_STEP
+    from neurodata.simulate.activity import CURRENT_STEP
 
     order = np.argsort(
         activity.spike_neuron, kind="stable"

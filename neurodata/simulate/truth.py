@@ -14,7 +14,7 @@ from neurodata.simulate.network import Network
 
 if TYPE_CHECKING:
     from neurodata.simulate.circuit import Circuit
-    from neurodata.simulate.engine_numba import Activity
+    from neurodata.simulate.activity import Activity
 
 DENSE = 2000  # neurons up to which weights are a matrix; above, a list of edges
 LARGEST_DRIVE = 2 * 10**8  # values; a longer run keeps latent and loading only
@@ -195,9 +195,10 @@ def unit_truth(rec: xr.DataTree) -> xr.Dataset:
                 mine[unit] = blank
         out[name] = ("unit", mine)
     out |= _unit_edges(truth, belongs)
-    kept_names = [v for v in truth.data_vars if not {"neuron", "post", "pre", "edge", "unit"} & set(truth[v].dims)]
-    rest = truth[kept_names]
-    rest = rest.drop_vars([c for c in ("neuron", "post", "pre", "unit") if c in rest.coords])
+    # All variables are looked at: `latent` (time, latent) is a coordinate, being named like one of its dims.
+    rest = truth.drop_vars(
+        [v for v in truth.variables if {"neuron", "post", "pre", "edge", "unit"} & set(truth[v].dims)]
+    )
     for name in ("drive", "weight_t"):
         if name in truth and {"time", "neuron"} <= set(truth[name].dims):
             share = belongs / np.maximum(belongs.sum(axis=1, keepdims=True), 1.0)
