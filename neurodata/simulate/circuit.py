@@ -27,6 +27,8 @@ from neurodata.simulate.rules import (
 )
 
 if TYPE_CHECKING:
+    import os
+
     from neurodata.simulate.network import Network
 
 _NEURONS = (LIF, AdEx)
@@ -365,6 +367,29 @@ class Circuit:
                     edges = Explicit(pre, post, weight[c:d, a:b][post, pre], delays[c:d, a:b][post, pre])
                     connections.append(Connection(f"P{i}", f"P{j}", edges))
         return cls(populations, tuple(connections), **fields)
+
+    @classmethod
+    def from_nir(cls, source: str | os.PathLike[str] | Any, **options: Any) -> Circuit:
+        """The circuit of a network in the Neuromorphic Intermediate Representation, a file or a `nir.NIRGraph`.
+
+        LIF and CubaLIF become neurons, Linear, Affine, Delay and LI in front of neurons their synapses, Input a
+        population of its own; nodes of other kinds are refused by name. Options, and what becomes of units:
+        `neurodata.simulate.nir.circuit_from_nir`.
+        """
+        from neurodata.simulate.nir import circuit_from_nir
+
+        return circuit_from_nir(source, **options)
+
+    @classmethod
+    def from_sonata(cls, edges: Any, nodes: Any, **options: Any) -> Circuit:
+        """The circuit of a SONATA network: HDF5 files of edges and nodes, with `edge_types=` and `node_types=` (CSV).
+
+        `millivolt=`, the PSP peak of a `syn_weight` of 1, must be stated. Options, and what is read:
+        `neurodata.simulate.sonata.circuit_from_sonata`.
+        """
+        from neurodata.simulate.sonata import circuit_from_sonata
+
+        return circuit_from_sonata(edges, nodes, **options)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{p.name} ({p.n})" for p in self.populations[:6])
