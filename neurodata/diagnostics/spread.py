@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
@@ -32,11 +34,16 @@ def mean_interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95) 
     """
     from scipy.stats import t
 
+    # Numbagg, where installed, would compile for seconds to add up a handful of numbers.
+    with xr.set_options(use_numbagg=False):
+        return _mean_interval(values, dim, lambda k: t.ppf(0.5 + level / 2, k))
+
+
+def _mean_interval(values: xr.DataArray, dim: str, quantile: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
     n = values.notnull().sum(dim)
     enough = xr.where(n > 1, n, np.nan)
     total = values.sum(dim)
     mean = total / xr.where(n > 0, n, np.nan)
     sd = np.sqrt(((values - mean) ** 2).sum(dim) / (enough - 1))
-    quantile = xr.apply_ufunc(lambda k: t.ppf(0.5 + level / 2, k), enough - 1)
-    half = quantile * sd / np.sqrt(enough)
+    half = xr.apply_ufunc(quantile, enough - 1) * sd / np.sqrt(enough)
     return xr.Dataset({"mean_": mean, "low": mean - half, "high": mean + half, "n": n})

@@ -33,7 +33,8 @@ def score_map(score: xr.DataArray, *, better: str = "higher", ax: Axes | None = 
     Returns
     -------
     Axes
-        In each cell the mean and half the 95 % interval of the mean; "-" where there is no score.
+        In each cell the mean and half the 95 % interval of the mean; "-" where there is no score. Models and rows
+        without any score are left out.
 
     Examples
     --------
@@ -47,8 +48,14 @@ def score_map(score: xr.DataArray, *, better: str = "higher", ax: Axes | None = 
     found = mean_interval(score)
     mean = _rows(found["mean_"])
     half = _rows(found["high"] - found["mean_"])
-    models = [str(m) for m in score["model"].values]
-    rows = [f"{c}, {o}" for c in score["circuit"].values for o in score["observation"].values]
+    models = np.array([str(m) for m in score["model"].values])
+    rows = np.array([f"{c}, {o}" for c in score["circuit"].values for o in score["observation"].values])
+    edges = np.repeat(np.arange(score.sizes["circuit"]), score.sizes["observation"])
+    # Models and rows without any score would be grey throughout; they are left out when there are others.
+    across, down = np.isfinite(mean).any(axis=0), np.isfinite(mean).any(axis=1)
+    if across.any():
+        mean, half = mean[np.ix_(down, across)], half[np.ix_(down, across)]
+        models, rows, edges = models[across], rows[down], edges[down]
     ax = figure(min(12.0, 3.2 + 1.25 * len(models)), 1.5 + 0.32 * len(rows)).add_subplot() if ax is None else ax
     dress(ax)
     finite = mean[np.isfinite(mean)]
@@ -71,8 +78,8 @@ def score_map(score: xr.DataArray, *, better: str = "higher", ax: Axes | None = 
         ax.text(j, i, text, ha="center", va="center", fontsize=7.5, color=ink)
     ax.set_xticks(range(len(models)), models, rotation=20, ha="right")
     ax.set_yticks(range(len(rows)), rows)
-    for k in range(1, score.sizes["circuit"]):
-        ax.axhline(k * score.sizes["observation"] - 0.5, color="white", lw=2)
+    for k in np.flatnonzero(np.diff(edges)):
+        ax.axhline(k + 0.5, color="white", lw=3)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax
@@ -106,6 +113,8 @@ def score_against_chance(
     'AP'
     """
     score = _four(score)
+    shades = {str(name): m for m, name in enumerate(score["model"].values)}
+    score = _with_scores(score)
     found = mean_interval(score)
     n_models, n_circuits, n_views, _ = score.shape
     made = figure(min(12.0, 3.6 + 2.6 * n_views), 1.6 + 0.16 * n_circuits * (n_models + 2))
@@ -117,12 +126,13 @@ def score_against_chance(
             y = np.arange(n_circuits) + (m - (n_models - 1) / 2) * step
             one = found.isel(model=m, observation=v)
             mean, low, high = (one[part].values for part in ("mean_", "low", "high"))
-            ax.hlines(y, low, high, color=colour(m), lw=1.5)
-            face = "white" if str(name) in set(baselines) else colour(m)
-            shape = _MARKERS[m % len(_MARKERS)]
-            ax.plot(mean, y, shape, color=colour(m), mfc=face, ms=4.5, label=str(name))
+            shade, shape = _look(shades[str(name)])
+            ax.hlines(y, low, high, color=shade, lw=1.5)
+            face = "white" if str(name) in {str(b) for b in baselines} else shade
+            ax.plot(mean, y, shape, color=shade, mfc=face, ms=4.5, label=str(name))
         if chance is not None:
-            level = _four(chance).isel(observation=v).mean(("model", "seed"), skipna=True).values
+            there = {d: score[d].values for d in ("circuit", "observation")}
+            level = _four(chance).sel(there).isel(observation=v).mean(("model", "seed"), skipna=True).values
             ax.vlines(level, np.arange(n_circuits) - 0.46, np.arange(n_circuits) + 0.46, color=INK, lw=1, ls=":")
         ax.set_title(str(score["observation"].values[v]), fontsize=10, color=INK)
         ax.set_xlabel(label)
@@ -159,16 +169,20 @@ def score_by_duration(score: xr.DataArray, *, label: str = "score") -> np.ndarra
     """
     if "duration" not in score.dims:
         raise OptionError("scores with a dim duration", f"{score.dims}", "give the grid several durations")
-    found = mean_interval(_labelled(score).mean("observation", skipna=True))
-    n_circuits = score.sizes["circuit"]
-    made, panels = _panels(n_circuits)
+    score = _labelled(score)
+    shades = {str(name): m for m, name in enumerate(score["model"].values)}
+    found = mean_interval(_with_scores(score).mean("observation", skipna=True))
+    made, panels = _panels(found.sizes["circuit"], sharey=True)
+    x = found["duration"].values
     for c, ax in enumerate(panels):
-        for m, name in enumerate(found["model"].values):
-            one = found.isel(model=m, circuit=c)
+        for name in found["model"].values:
+            one = found.sel(model=name).isel(circuit=c).sortby("duration")
+            shade, shape = _look(shades[str(name)])
             x = one["duration"].values
-            ax.plot(x, one["mean_"].values, color=colour(m), marker=_MARKERS[m % len(_MARKERS)], ms=4, label=str(name))
-            ax.fill_between(x, one["low"].values, one["high"].values, color=colour(m), alpha=0.15, lw=0)
+            ax.plot(x, one["mean_"].values, color=shade, marker=shape, ms=4, label=str(name))
+            ax.fill_between(x, one["low"].values, one["high"].values, color=shade, alpha=0.12, lw=0)
         ax.set_xscale("log")
+        ax.set_xlim(x[0] / 1.1, x[-1] * 1.1)
         ax.set_xticks(x, [f"{value:g}" for value in x], minor=False)
         ax.minorticks_off()
         ax.set_xlabel("length of the recording (s)")
@@ -246,18 +260,18 @@ def weight_scatter(true: xr.DataArray, claimed: xr.DataArray) -> np.ndarray:
     from scipy.stats import spearmanr
 
     both = {}
-    for name in true["model"].values:
+    for m, name in enumerate(true["model"].values):
         x, y = (part.sel(model=name).values.ravel() for part in (true, claimed))
         kept = np.isfinite(x) & np.isfinite(y)
         if kept.any():
-            both[str(name)] = (x[kept], y[kept])
+            both[str(name)] = (m, x[kept], y[kept])
     if not both:
         raise OptionError("a model that gives weights to true connections", "none does", "leave this picture out")
     _, panels = _panels(len(both))
-    for ax, (name, (x, y)) in zip(panels, both.items(), strict=True):
+    for ax, (name, (m, x, y)) in zip(panels, both.items(), strict=True):
         ax.axhline(0, color="#e0e0e0", lw=0.8)
         ax.axvline(0, color="#e0e0e0", lw=0.8)
-        ax.plot(x, y, ".", ms=2.5, color=colour(0), alpha=0.4, mew=0)
+        ax.plot(x, y, ".", ms=2.5, color=colour(m), alpha=0.4, mew=0)
         top = float(np.percentile(np.abs(y), 99.5)) or 1.0
         ax.set_ylim(-1.1 * top, 1.1 * top)
         ax.set_title(name, fontsize=10, color=INK)
@@ -327,12 +341,26 @@ def _rows(values: xr.DataArray) -> np.ndarray:
     return values.transpose(*_ROW, "model").values.reshape(-1, values.sizes["model"])
 
 
-def _panels(n: int) -> tuple[Any, np.ndarray]:
-    """A figure with `n` panels in rows of four at most, axes shared in y along rows."""
+def _look(m: int) -> tuple[str, str]:
+    """Colour and mark of model number `m`; the mark changes when colours repeat."""
+    return colour(m), _MARKERS[(m + m // 8) % len(_MARKERS)]
+
+
+def _with_scores(score: xr.DataArray) -> xr.DataArray:
+    """Without the models, circuits and observations that have no score at all, when others have one."""
+    there = score.notnull()
+    if not there.any():
+        return score
+    kept = {d: there.any([o for o in score.dims if o != d]).values for d in ("model", "circuit", "observation")}
+    return score.isel({d: np.flatnonzero(rows) for d, rows in kept.items()})
+
+
+def _panels(n: int, sharey: bool = False) -> tuple[Any, np.ndarray]:
+    """A figure with `n` panels in rows of four at most."""
     columns = min(n, 4)
     rows = -(-n // columns)
     made = figure(min(12.0, 1.0 + 2.8 * columns), 0.8 + 2.7 * rows)
-    panels = made.subplots(rows, columns, squeeze=False).ravel()
+    panels = made.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
     for ax in panels[n:]:
         ax.remove()
     for ax in panels[:n]:

@@ -265,7 +265,7 @@ def split_held_out(data: Any) -> tuple[Any, Any] | None:
     >>> counts = nd.containers.make_counts(np.ones((100, 2), dtype=int), bin_width=0.1)
     >>> train, test = split_held_out(counts)
     >>> train.sizes["time"], test.sizes["time"]
-    (69, 20)
+    (70, 20)
     """
     if isinstance(data, Mapping):
         parts = {name: split_held_out(value) for name, value in data.items()}
