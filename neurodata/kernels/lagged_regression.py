@@ -16,14 +16,21 @@ from neurodata.errors import OptionError
 _RIDGE = 1e-9
 # A lag that misses the delay by less than this part of a bin is at the delay.
 _ROUNDING = 1e-6
-# The history counts as complete after this many decay times.
-_N_DECAYS = 5.0
+# The history counts as complete after this many decay times, and slow times.
+_N_DECAYS, _N_SLOW = 5.0, 3.0
+# After this many time constants an exponential is 0 for sums over it.
+_WHOLE = 20.0
 
 
 class PSP(NamedTuple):
-    """A difference of two exponentials after a delay, sampled at whole bins and of sum 1: y[t] = sum_k h[k] x[t - k].
+    """A filter over past bins, ``y[t] = sum_k h[k] x[t - k]``, in recursive form.
 
-    ``h[k] = exp(-(k w - delay) / decay) - exp(-(k w - delay) / rise)`` for k >= `first`, as a recursive filter.
+    Attributes
+    ----------
+    numerator, denominator : array
+        Of the filter that is left when the first `first` lags, where h is 0, are taken off.
+    first, length : int
+        Shortest lag; lag after which h is next to nothing.
     """
 
     numerator: np.ndarray
@@ -32,8 +39,19 @@ class PSP(NamedTuple):
     length: int
 
 
-def psp_filter(bin_width: float, decay: float, rise: float, delay: float) -> PSP:
-    """The filter for a bin width; all in s. `rise` 0 is a plain exponential.
+def psp_filter(bin_width: float, decay: float, rise: float, delay: float, slow: float | None = None) -> PSP:
+    """The shape of a postsynaptic potential, less a slow average.
+
+    ``exp(-(t - delay) / decay) - exp(-(t - delay) / rise)`` at lags t of whole bins, from `delay` on and from one bin
+    on, scaled to sum 1; less ``exp(-(t - delay) / slow)``, scaled likewise. The difference is scaled once more, so that
+    a response with the shape of the potential has a coefficient equal to its sum (for spikes without memory).
+
+    Parameters
+    ----------
+    bin_width, decay, rise, delay : float
+        s. `rise` 0 is a plain exponential.
+    slow : float, optional
+        s; the filter then has sum 0.
 
     Examples
     --------
@@ -45,17 +63,32 @@ def psp_filter(bin_width: float, decay: float, rise: float, delay: float) -> PSP
         raise OptionError(
             "0 <= rise < decay and delay >= 0, in s", f"decay={decay}, rise={rise}, delay={delay}", "correct them"
         )
+    if slow is not None and not (np.isfinite(slow) and slow > decay):
+        raise OptionError(f"slow above decay ({decay} s), or None", f"{slow!r}", "pass slow=0.1")
     first = max(1, int(np.ceil(delay / bin_width - _ROUNDING)))
-    slow = np.exp(-bin_width / decay)
-    length = first + int(np.ceil(_N_DECAYS * decay / bin_width))
-    if rise == 0:
-        return PSP(np.array([1 - slow]), np.array([1.0, -slow]), first, length)
-    fast = np.exp(-bin_width / rise)
-    # At the first lag the slow part is 1; the fast one has fallen to this by then.
-    start = np.exp(-max(first * bin_width - delay, 0.0) * (1 / rise - 1 / decay))
-    numerator = np.array([1 - start, start * slow - fast])
-    denominator = np.array([1.0, -(slow + fast), slow * fast])
-    return PSP(numerator * denominator.sum() / numerator.sum(), denominator, first, length)
+    length = first + int(np.ceil(max(_N_DECAYS * decay, _N_SLOW * (slow or 0.0)) / bin_width))
+    fall = np.exp(-bin_width / decay)
+    numerator, denominator = np.array([1 - fall]), np.array([1.0, -fall])
+    if rise > 0:
+        climb = np.exp(-bin_width / rise)
+        # At the first lag the falling part is 1; the climbing one has this left.
+        start = np.exp(-max(first * bin_width - delay, 0.0) * (1 / rise - 1 / decay))
+        numerator = np.array([1 - start, start * fall - climb])
+        denominator = np.array([1.0, -(fall + climb), fall * climb])
+        numerator = numerator * denominator.sum() / numerator.sum()
+    if slow is not None:
+        pole = np.array([1.0, -np.exp(-bin_width / slow)])
+        n_lags = int(np.ceil(_WHOLE * slow / bin_width)) + 1
+        potential = _impulse(numerator, denominator, n_lags)
+        less = potential - _impulse(np.array([pole.sum()]), pole, n_lags)
+        numerator = np.polysub(np.convolve(numerator, pole), denominator * pole.sum())
+        numerator = numerator * (potential @ less) / (less @ less)
+        denominator = np.convolve(denominator, pole)
+    return PSP(numerator, denominator, first, length)
+
+
+def _impulse(numerator: np.ndarray, denominator: np.ndarray, n: int) -> np.ndarray:
+    return lfilter(numerator, denominator, np.eye(1, n)[0])
 
 
 class Rows(NamedTuple):
@@ -149,7 +182,7 @@ def solve(moments: Moments) -> Coefficients:
     gram = moments.past_past - moments.n * np.outer(mean_past, mean_past)
     cross = moments.past_counts - moments.n * np.outer(mean_past, mean_counts)
     total = moments.counts_counts - moments.n * mean_counts**2
-    varies = (np.diag(gram) > 1e-12 * np.maximum(np.diag(moments.past_past), 1e-300)) & (moments.past > 0)
+    varies = np.diag(gram) > 1e-12 * np.maximum(np.diag(moments.past_past), moments.counts_counts)
     responds = total > 0
     if moments.n <= varies.sum() + 1 or not varies.any():
         return Coefficients(value, error)

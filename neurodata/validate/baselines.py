@@ -92,6 +92,9 @@ class LaggedRegression(Baseline):
     ----------
     decay, rise, delay : float
         Of the filter ``exp(-(t - delay) / decay) - exp(-(t - delay) / rise)``, s; `rise` 0 is a plain exponential.
+    slow : float or None
+        Time constant of an average that is taken off the filter, s, so that a unit counts by how far it is above its
+        own recent rate: drive that changes more slowly and is shared is then no connection. None takes nothing off.
     level : float
         False discovery rate of the decision.
 
@@ -137,10 +140,19 @@ class LaggedRegression(Baseline):
     )
     _facts: ClassVar[tuple[str, ...]] = ("bin_width_", "n_bins_")
 
-    def __init__(self, *, decay: float = 0.01, rise: float = 0.003, delay: float = 0.002, level: float = 0.05) -> None:
+    def __init__(
+        self,
+        *,
+        decay: float = 0.01,
+        rise: float = 0.003,
+        delay: float = 0.002,
+        slow: float | None = 0.1,
+        level: float = 0.05,
+    ) -> None:
         self.decay = decay
         self.rise = rise
         self.delay = delay
+        self.slow = slow
         self.level = level
 
     def fit(self, data: Counts) -> LaggedRegression:
@@ -160,7 +172,7 @@ class LaggedRegression(Baseline):
         return read_series(data)
 
     def _filter(self, bin_width: float) -> PSP:
-        return psp_filter(bin_width, self.decay, self.rise, self.delay)
+        return psp_filter(bin_width, self.decay, self.rise, self.delay, self.slow)
 
     def _fit(self, series: Series) -> None:
         parts = _gather(series, self._filter(series.bin_width))
@@ -218,7 +230,7 @@ class Shuffle(LaggedRegression):
 
     Parameters
     ----------
-    decay, rise, delay, level
+    decay, rise, delay, slow, level
         As in `LaggedRegression`.
     rng : int, Generator or None
         Of the rotations.
@@ -241,10 +253,11 @@ class Shuffle(LaggedRegression):
         decay: float = 0.01,
         rise: float = 0.003,
         delay: float = 0.002,
+        slow: float | None = 0.1,
         level: float = 0.05,
         rng: RNGLike = None,
     ) -> None:
-        super().__init__(decay=decay, rise=rise, delay=delay, level=level)
+        super().__init__(decay=decay, rise=rise, delay=delay, slow=slow, level=level)
         self.rng = rng
 
     def _read(self, data: Counts) -> Series:

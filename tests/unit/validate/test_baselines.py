@@ -109,11 +109,25 @@ def test_indirect_effects_are_partialled_out():
         drive = 0.8 * np.roll(spikes[:, target - 1], 1)
         spikes[:, target] = rng.random(len(spikes)) < np.maximum(0.01, drive)
     counts = make_counts(spikes.astype(int), 0.002)
-    sharp = {"decay": 0.002, "rise": 0.0, "delay": 0.002}
+    sharp = {"decay": 0.002, "rise": 0.0, "delay": 0.002, "slow": None}
     direct = LaggedRegression(**sharp).fit(counts).z_
     indirect = CrossCorrelation().fit(counts).z_
     assert indirect.sel(post=2, pre=0) > 20
     assert direct.sel(post=2, pre=0) < 0.1 * direct.sel(post=2, pre=1)
+
+
+def test_slow_shared_drive_is_hardly_a_connection():
+    """Rates that swing together, 2 s a period: of what is shared, about (2 pi 0.1 s / 2 s)^2 = 0.1 comes through.
+
+    To that the twelve z values add an error of 1 / sqrt(12) in the mean; it was 7.7 as they are, over eight seeds.
+    """
+    rng = np.random.default_rng(8)
+    swing = 0.03 * (1 + 0.8 * np.sin(2 * np.pi * np.arange(100_000) / 1000))
+    counts = make_counts((rng.random((100_000, 4)) < swing[:, None]).astype(int), 0.002)
+    plain, less = LaggedRegression(slow=None).fit(counts), LaggedRegression().fit(counts)
+    assert plain.edge_.sum() == 12
+    assert plain.z_.mean() > 5
+    assert less.z_.mean() < 0.77 + 3 / np.sqrt(12)
 
 
 def test_false_edges_are_as_rare_as_promised():
@@ -139,7 +153,8 @@ def test_a_gap_and_missing_bins_are_not_history(counts):
         for data in (holed, jump):
             again = kind().fit(data).to_dataset()
             for name in whole:
-                np.testing.assert_allclose(again[name], whole[name], rtol=1e-9, atol=1e-12, err_msg=name)
+                # What the filter remembers from before the gap of 0.8 s is below exp(-8).
+                np.testing.assert_allclose(again[name], whole[name], rtol=3e-4, atol=1e-6, err_msg=name)
 
 
 def test_a_unit_of_one_session_only(counts):
@@ -195,6 +210,7 @@ def test_shuffling_keeps_rates_and_depends_on_its_rng_alone(counts):
     ("model", "message"),
     [
         (LaggedRegression(decay=0.001), "rise < decay"),
+        (LaggedRegression(slow=0.005), "slow above decay"),
         (LaggedRegression(level=0.0), "between 0 and 1"),
         (CrossCorrelation(window=0.05), "window < flank_start"),
         (CrossCorrelation(level=2.0), "between 0 and 1"),
@@ -206,8 +222,8 @@ def test_settings_that_make_no_sense(model, message, counts):
 
 
 def test_data_that_cannot_be_used(counts):
-    with pytest.raises(RecordingError, match="more than 26 bins"):
-        LaggedRegression().fit(counts.isel(time=slice(0, 20)))
+    with pytest.raises(RecordingError, match="more than 152 bins"):
+        LaggedRegression().fit(counts.isel(time=slice(0, 150)))
     with pytest.raises(RecordingError, match="whole counts"):
         LaggedRegression().fit(counts + 0.5)
     with pytest.raises(RecordingError, match="at least one observed count"):
