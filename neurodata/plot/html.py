@@ -25,7 +25,9 @@ header{border-bottom:1px solid var(--line);margin-bottom:1.25rem;padding-bottom:
 h1{font-size:1.7rem;line-height:1.2;margin:.2rem 0;overflow-wrap:anywhere}
 h2{font-size:1.3rem;margin:2.5rem 0 .75rem;padding-top:.5rem;border-top:1px solid var(--line);overflow-wrap:anywhere}
 h3{font-size:1.05rem;margin:1.75rem 0 .4rem;overflow-wrap:anywhere}
-p,li{overflow-wrap:anywhere}
+p,li,dt,dd,summary{overflow-wrap:anywhere}
+dd{margin:.1rem 0 .6rem 1rem}
+summary{cursor:pointer;color:var(--accent)}
 p{margin:.5rem 0}
 a{color:var(--accent)}
 .soft,figcaption,caption{color:var(--soft);font-size:.9rem}
