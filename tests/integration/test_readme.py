@@ -34,6 +34,16 @@ def test_the_mapping_opens_the_worm(real_path, tmp_path, monkeypatch):
     assert names["rec"]["calcium"].sizes["time"] == 800
 
 
+def test_the_circuit_is_simulated_and_reported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("agg")
+    names: dict[str, object] = {}
+    exec(compile("import neurodata as nd\n" + code_blocks()[2], "README.md", "exec"), names)
+    assert names["seen"]["truth"].sizes["unit"] == names["seen"]["spikes"].sizes["unit"]
+    assert "states" in names["table"]["model"].values
+    assert (tmp_path / "trust.html").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("target", ["demo", "test"])
 def test_the_two_commands_are_targets_of_make(target):
     assert f"make {target}" in README.read_text()
