@@ -13,8 +13,8 @@ from neurodata.simulate.inputs import Inputs
 from neurodata.simulate.network import Network
 
 if TYPE_CHECKING:
-    from neurodata.simulate.circuit import Circuit
     from neurodata.simulate.activity import Activity
+    from neurodata.simulate.circuit import Circuit
 
 DENSE = 2000  # neurons up to which weights are a matrix; above, a list of edges
 LARGEST_DRIVE = 2 * 10**8  # values; a longer run keeps latent and loading only

@@ -86,7 +86,9 @@ def test_curvature_equals_the_differences_of_the_gradient():
     problem = make_problem("exp", n_bins=80)
     rows, theta = rows_and_theta(problem)
     for unit in range(3):
-        curvature = mstep.gram_matrices(rows[1], theta[1], problem.link, unit) + np.diag(problem.penalty.precision[0][:, unit])
+        curvature = mstep.gram_matrices(rows[1], theta[1], problem.link, unit) + np.diag(
+            problem.penalty.precision[0][:, unit]
+        )
         for column in range(theta.shape[1]):
             step = np.zeros_like(theta)
             step[1, column, unit] = 1e-5
