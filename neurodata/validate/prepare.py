@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata.errors import MissingOptionError, OptionError, RecordingError
-from neurodata.preprocess import bin_spikes, delta_f_over_f, epoch, events_to_counts
+from neurodata.preprocess import bin_spikes, deconvolve, delta_f_over_f, epoch, events_to_counts
 from neurodata.preprocess._apply import node_of
 from neurodata.preprocess._sampling import sampling_step, time_values
 from neurodata.schema import modality_of
@@ -31,6 +31,8 @@ class Prepare:
         "counts": spikes per bin (time, unit), or events deconvolved from calcium. "traces": dF/F (time, roi) as it was
         sampled, and for spikes their rate (time, unit) in Hz. "conditions": rate (condition, unit) in Hz during the
         trials of each condition. "trials": counts by trial (trial, time, unit), as ``{"spikes": counts}``.
+    decay : float, optional
+        s, of calcium traces that have to be deconvolved; default from the attr `indicator` of the node.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class Prepare:
 
     bin_width: float
     form: str = "counts"
+    decay: float | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.bin_width) and self.bin_width > 0):
@@ -56,12 +59,12 @@ class Prepare:
     def __call__(self, rec: xr.DataTree) -> Any:
         """Data for `fit`."""
         if self.form == "counts":
-            return counts_of(rec, self.bin_width)
+            return counts_of(rec, self.bin_width, self.decay)
         if self.form == "traces":
             return _traces(rec, self.bin_width)
         if self.form == "conditions":
-            return _conditions(rec)
-        return {"spikes": _trials(rec, self.bin_width)}
+            return _conditions(rec, self.decay)
+        return {"spikes": _trials(rec, self.bin_width, self.decay)}
 
 
 # Lagged relations are sharpest in bins shorter than a postsynaptic potential.
@@ -100,7 +103,7 @@ def prepare_for(model: Any) -> Prepare:
     --------
     >>> import neurodata as nd
     >>> nd.validate.prepare_for(nd.models.HMMGLM())
-    Prepare(bin_width=0.02, form='counts')
+    Prepare(bin_width=0.02, form='counts', decay=None)
     """
     kind = model if isinstance(model, type) else type(model)
     for base in kind.__mro__:
@@ -114,11 +117,11 @@ def prepare_for(model: Any) -> Prepare:
     )
 
 
-def counts_of(rec: xr.DataTree, bin_width: float) -> xr.DataArray:
+def counts_of(rec: xr.DataTree, bin_width: float, decay: float | None = None) -> xr.DataArray:
     """Counts (time, unit): of spikes where there are some, else of events deconvolved from calcium.
 
-    Calcium that is not deconvolved yet is deconvolved first. Its bins are the whole number of frames nearest to
-    `bin_width`, at least one.
+    Calcium that is not deconvolved yet is deconvolved first, after dF/F where that is not there either. Its bins are
+    the whole number of frames nearest to `bin_width`, at least one.
     """
     if _has(rec, "spikes"):
         return bin_spikes(rec, bin_width)
@@ -127,9 +130,7 @@ def counts_of(rec: xr.DataTree, bin_width: float) -> xr.DataArray:
         raise RecordingError("a recording with spikes or calcium", f"{names}", "pass prepare= for other data")
     node = node_of(rec, "calcium")
     if "deconvolved" not in node:
-        from neurodata.preprocess import deconvolve
-
-        node = deconvolve(_with_dff(node))
+        node = deconvolve(_with_dff(node), decay=decay)
     traces = node["deconvolved"]
     step = sampling_step(traces, time_values(traces), node.attrs.get("sampling_rate"))
     return events_to_counts(node, bin_width=max(1, round(bin_width / step)) * step)
@@ -164,18 +165,18 @@ def _shortest_trial(rec: xr.DataTree) -> tuple[xr.Dataset, float]:
     return trials, float((trials["stop"] - trials["start"]).min())
 
 
-def _trials(rec: xr.DataTree, bin_width: float) -> xr.DataArray:
+def _trials(rec: xr.DataTree, bin_width: float, decay: float | None) -> xr.DataArray:
     trials, length = _shortest_trial(rec)
     if _has(rec, "spikes"):
         return epoch(rec, trials, (0.0, length), bin_width=bin_width)
-    return epoch(counts_of(rec, bin_width), trials, (0.0, length))
+    return epoch(counts_of(rec, bin_width, decay), trials, (0.0, length))
 
 
-def _conditions(rec: xr.DataTree) -> xr.DataArray:
+def _conditions(rec: xr.DataTree, decay: float | None) -> xr.DataArray:
     trials, length = _shortest_trial(rec)
     if "condition" not in trials:
         raise RecordingError("trials with a column condition", f"{list(map(str, trials.data_vars))}", "add it")
-    counts = _trials(rec, length)
+    counts = _trials(rec, length, decay)
     rate = counts.assign_coords(condition=("trial", trials["condition"].values)).mean("time") / length
     means = rate.groupby("condition").mean("trial", keep_attrs=True)
     return means.rename("rate").assign_attrs(units="Hz")

@@ -74,7 +74,7 @@ def _true_rdm(rec: xr.DataTree, truth: xr.Dataset) -> xr.Dataset | None:
     trials = rec["trials"].to_dataset()
     if "condition" not in trials:
         return None
-    time, drive = truth["time"].values, truth["drive"].transpose("time", "unit").values
+    time, drive = truth["time"].values, truth["drive"].transpose("time", "unit").values.astype(np.float64)
     names = np.unique(trials["condition"].values)
     if names.size < 2:
         return None
