@@ -384,30 +384,38 @@ def test_the_spy_finds_the_truth_where_it_is():
     assert {"weight", "exists", "delay", "circuit", "circuit_hash", "truth", "sign"} <= leaks
 
 
-def test_models_never_see_the_truth(views):
-    everything = (Spy(), lambda rec: rec)
-    circuit = circuits()["static"]
+VIEWS = {
+    "full": [],
+    "sorted": [nd.simulate.Subsample(n=6), nd.simulate.Sorting()],
+    "imaged": [nd.simulate.Calcium()],
+    "field": [nd.simulate.LFP()],
+}
+
+
+@pytest.mark.parametrize("kind", ["static", "switching_drive"])
+def test_models_never_see_the_truth(kind):
+    circuit = getattr(zoo, kind)(n=10, p=0.3, rng=0)
     Spy.found = []
-    result = grid({"spy": everything}, {"static": circuit}, views, seeds=1, duration=6.0, metrics=["auroc"])
+    models = {"spy": (Spy(), lambda rec: rec)}
+    result = grid(models, {kind: circuit}, VIEWS, seeds=1, duration=6.0, metrics=["auroc"])
     assert set(result.error.sel(model="spy").values.ravel()) == {"fit: RuntimeError: seen enough"}
-    assert len(Spy.found) == len(views)
+    assert len(Spy.found) == len(VIEWS)
     truth = _recording(circuit, 6.0, 0)["truth"].to_dataset()
     for found in Spy.found:
         assert any(isinstance(one, xr.DataTree) for one in found)
         assert _leaks(found, truth) == set()
 
 
-@pytest.fixture
-def views():
-    return {"full": []}
-
-
 def test_the_same_spikes_underlie_all_that_is_seen_of_a_run():
     circuit = circuits()["static"]
-    grid({"c": (Claimer(), COUNTS)}, {"static": circuit}, **SETTINGS)
+    views = {"full": [], "part": [nd.simulate.Subsample(n=5)]}
+    grid({"c": (Claimer(), COUNTS)}, {"static": circuit}, views, **SETTINGS)
     for seed in (0, 1):
         expected = nd.bin_spikes(_recording(circuit, 6.0, seed), 0.02)
-        np.testing.assert_array_equal(Claimer.seen[seed]["data"].values, expected.values)
+        full, part = (seen["data"] for seen in Claimer.seen[2 * seed : 2 * seed + 2])
+        np.testing.assert_array_equal(full.values, expected.values)
+        assert part.sizes["unit"] == 5
+        np.testing.assert_array_equal(part.values, expected.sel(unit=part.unit).values)
 
 
 def test_the_predictive_score_is_of_data_that_were_held_out():
@@ -475,7 +483,7 @@ def test_the_result_says_what_was_run_and_can_be_saved(tmp_path):
     result = grid({"c": (Claimer(rng=2), COUNTS)}, circuits(), **SETTINGS)
     models = json.loads(result.attrs["models"])
     assert models["c"]["model"]["settings"] == {"rng": 2, "fail": ""}
-    assert models["c"]["prepare"]["fields"] == {"bin_width": 0.02, "form": "counts"}
+    assert models["c"]["prepare"]["fields"] == COUNTS.to_dict()
     assert set(models) == {"c", *BASELINES}
     text = json.dumps(json.loads(result.attrs["circuits"])["static"])
     assert nd.simulate.Circuit.from_json(text).content_hash == circuits()["static"].content_hash
