@@ -27,6 +27,9 @@ def static(
 ) -> Circuit:
     """A weak random network without any change in time: the plain case of finding connections.
 
+    A test without teeth alone: weak random networks hardly show the bias of hidden neurons and shared input, which
+    `ring`, `clustered` and `common_input` do. Mean rate 16-18 Hz at 30 to 100 neurons, up to 19 Hz at 200.
+
     Parameters
     ----------
     n : int
@@ -67,6 +70,7 @@ def hub(
 
     For methods that rank neurons by influence, and for those whose prior says that all have the same degree. Hubs of
     this kind were found in slices of the developing hippocampus (Bonifazi et al. 2009, doi 10.1126/science.1175509).
+    Mean rate 16-19 Hz.
 
     Parameters
     ----------
@@ -158,6 +162,8 @@ def balanced(
 
 def null(n: int = 50, *, shared: float = 1.0, tau: float = 0.5, bias: float = BIAS, rng: RNGLike = None) -> Circuit:
     """No connection at all, but a slow drive that all neurons share: whatever edge is found here is false.
+
+    Mean rate 15-20 Hz in short runs, as the drive goes.
 
     Parameters
     ----------

@@ -8,7 +8,8 @@ from neurodata._core.rng import RNGLike, generator
 from neurodata.errors import OptionError
 from neurodata.simulate.circuit import Circuit, Connection
 from neurodata.simulate.inputs import Latent, Stimulus
-from neurodata.simulate.rules import AllToAll, Bernoulli, Explicit, FixedInDegree, Ring, Weights
+from neurodata.simulate.neurons import CurrentSynapses
+from neurodata.simulate.rules import AllToAll, Bernoulli, Explicit, FixedInDegree, Weights
 from neurodata.simulate.zoo._parts import (
     BIAS,
     DELAYS,
@@ -27,7 +28,7 @@ from neurodata.simulate.zoo._parts import (
     strength,
 )
 
-# In-degree from the own cluster or the neighbours on the ring, so that the loop gain does not change with n.
+# In-degree from the own cluster, so that the loop gain does not change with n.
 NEIGHBOURS = 8
 
 
@@ -43,9 +44,9 @@ def clustered(
     """Excitatory neurons in clusters with more and stronger synapses inside, and inhibition that all share.
 
     Clusters wax and wane against each other (metastable). For finding groups of neurons: the answer is `cluster` of
-    the truth, -1 for inhibitory neurons. And a hard case for finding connections: neurons of a cluster are correlated
-    whether or not they are connected. After Litwin-Kumar and Doiron 2012 (doi 10.1038/nn.3220), who used a ratio of
-    connection probabilities of 2.5 and of weights of 1.9; smaller networks need more. Mean rate 16-22 Hz.
+    the truth, -1 for inhibitory neurons. Neurons of a cluster are correlated whether or not they are connected. After
+    Litwin-Kumar and Doiron 2012 (doi 10.1038/nn.3220), who used a ratio of connection probabilities of 2.5 and of
+    weights of 1.9; smaller networks need more. Mean rate 16-22 Hz.
 
     Parameters
     ----------
@@ -98,30 +99,35 @@ def ring(
     n: int = 50,
     *,
     epsp: float = EPSP,
-    boost: float = 5.0,
-    width: float = 0.08,
+    recurrent: float = 2.4,
+    width: float = 0.12,
     suppression: float = 0.0,
     span: float = 600.0,
     rng: RNGLike = None,
 ) -> Circuit:
     """A ring attractor: neighbours excite each other, inhibition reaches all, and a bump of activity wanders.
 
-    The hard case for finding connections: neurons at one place fire together whether or not they are connected, and
-    methods go on to infer edges between them however long the recording is (Das and Fiete 2020,
-    doi 10.1038/s41593-020-0699-2). They also found what helps: to push the circuit out of its equilibrium by a strong
-    suppression of all neurons. `suppression` does that in short pulses. `position` of the truth is the place of each
-    neuron in turns. Mean rate 17-25 Hz.
+    The hard case for finding connections: neurons at one place fire together whether or not they are connected, each
+    synapse is weak and slow, and methods go on to infer edges that are not there however long the recording is (Das and
+    Fiete 2020, doi 10.1038/s41593-020-0699-2). They also found what helps: to push the circuit out of its equilibrium
+    by a strong suppression of all neurons, which `suppression` does in short pulses (and which is a shared input, that
+    an analysis must know of). `position` of the truth is the place of each neuron in turns. Excitation among excitatory
+    neurons decays in 100 ms, as through NMDA receptors, which keeps the bump up (Compte et al. 2000,
+    doi 10.1093/cercor/10.9.910). Mean rate 16-18 Hz
+    (12 Hz with suppression).
 
     Parameters
     ----------
     n : int
         Neurons, 80 % excitatory; 20 or more.
     epsp : float
-        Excitatory PSP peaks are `boost` times this, mV (more where the ring is too small for eight neighbours).
-    boost : float
-        Above about 6 the bump stays where it is.
+        Scales all synapses. At the default, a local synapse is of 0.4 mV at 50 neurons, 0.2 mV at 100.
+    recurrent : float
+        Summed PSP peaks of a neuron's local synapses at the default `epsp`, mV; the same for all neurons, so that no
+        place on the ring is preferred. From about 2.7 on, the bump stays where it is.
     width : float
-        Standard deviation of the connection probability around a neuron, turns.
+        Standard deviation of the connection probability around a neuron, turns; it is half at the neuron itself, and
+        nearest neighbours are always connected.
     suppression : float
         mV taken from all neurons for 50 ms in every 250 ms; 15 silences the circuit.
     span : float
@@ -132,20 +138,19 @@ def ring(
     --------
     >>> from neurodata.simulate import zoo
     >>> weight = zoo.ring(n=100, rng=0).network().weight_matrix()
-    >>> bool((weight[0, 1:5] > 0).sum() > (weight[0, 38:42] > 0).sum())
+    >>> bool((weight[0, 1:10] > 0).sum() > (weight[0, 35:45] > 0).sum())
     True
     """
     n_e, n_i = split(n, least=20)
-    gap = np.arange(1, n_e) / n_e
-    gap = np.minimum(gap, 1.0 - gap)
-    reach = np.exp(-0.5 * (gap / width) ** 2).sum()  # expected in-degree at p_max = 1
-    p_max = min(1.0, NEIGHBOURS / reach)
-    local = Weights(boost * epsp * NEIGHBOURS / (p_max * reach), 0.2)
-    to_i, to_e = Weights(48.0 / n_e * epsp, 0.2), Weights(20.0 / n_i * epsp, 0.2)
+    rng = generator(rng)
+    weight = strength(epsp) * recurrent * _ring_weights(n_e, width, rng)
+    post, pre = np.nonzero(weight)
+    local = Explicit(pre, post, weight[post, pre], rng.uniform(DELAYS.low, DELAYS.high, post.size))
+    to_i, to_e = Weights(96.0 / n_e * epsp, 0.2), Weights(40.0 / n_i * epsp, 0.2)
     circuit = Circuit(
-        populations=(cells("E", n_e), cells("I", n_i, sign=-1)),
+        populations=(cells("E", n_e, synapses=CurrentSynapses(0.1, 0.005)), cells("I", n_i, sign=-1)),
         connections=(
-            Connection("E", "E", Ring(p_max, width), local, DELAYS),
+            Connection("E", "E", local),
             Connection("E", "I", AllToAll(), to_i, DELAYS),
             Connection("I", "E", AllToAll(), to_e, DELAYS),
             *random_connections(10.0 / n_i * epsp, PROBABILITY, pairs=PAIRS[3:]),
@@ -158,6 +163,21 @@ def ring(
         pulse = Stimulus(tuple(onsets), 0.05, np.full(n, -float(suppression)), name="suppression")
         circuit = circuit.replace(stimuli=(pulse,))
     return levelled(circuit)
+
+
+def _ring_weights(n: int, width: float, rng: np.random.Generator) -> np.ndarray:
+    """Local weights (post, pre) that add up to 1 for every neuron, both as source and as target."""
+    if not width > 0:
+        raise OptionError("a positive width in turns", f"{width!r}", "pass width=")
+    gap = np.abs(np.arange(n)[:, None] - np.arange(n))
+    gap = np.minimum(gap, n - gap)
+    chance = np.where(gap == 1, 1.0, 0.5 * np.exp(-0.5 * (gap / n / width) ** 2))
+    weight = (rng.random((n, n)) < chance) * np.exp(0.3 * rng.standard_normal((n, n)))
+    np.fill_diagonal(weight, 0.0)
+    for _ in range(200):  # Sinkhorn's iteration; it converges, since the nearest neighbours make a closed loop
+        weight /= weight.sum(axis=1, keepdims=True)
+        weight /= weight.sum(axis=0, keepdims=True)
+    return weight
 
 
 def chain(
