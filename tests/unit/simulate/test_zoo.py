@@ -158,17 +158,18 @@ def test_ring_neighbours_fire_together_and_the_bump_wanders():
     # 300 bins: chance sd of one correlation 0.06, of the mean over hundreds of pairs far less.
     assert near > 0.15
     assert far < -0.08
-    # What makes it hard: unconnected neighbours are as correlated as connected ones, nearly.
+    # What makes it hard: neighbours without a synapse are correlated too, more than half as much as those with one.
     exists = truth_of(rec)["exists"].values[:64, :64]
-    apart = (gap > 0) & (gap < 0.1) & (exists == 0) & (exists.T == 0)
-    assert np.nanmean(correlation[apart]) > 0.8 * near
+    near_by = (gap > 0) & (gap < 0.1)
+    apart = near_by & (exists == 0) & (exists.T == 0)
+    assert np.nanmean(correlation[apart]) > 0.5 * np.nanmean(correlation[near_by & (exists == 1)])
     x = counts(rec, 0.2)[:64]
     place = np.angle((x * np.exp(2j * np.pi * position)[:, None]).sum(axis=0))
     assert (np.histogram(place, 4, (-np.pi, np.pi))[0] > 20).all()  # of 300 bins
     # The same total for all neurons, as source and as target.
     weight = truth_of(rec)["weight"].values[:64, :64]
     np.testing.assert_allclose(weight.sum(axis=0), 2.4, rtol=1e-6)
-    np.testing.assert_allclose(weight.sum(axis=1), 2.4, rtol=1e-2)
+    np.testing.assert_allclose(weight.sum(axis=1), 2.4, rtol=1e-6)
 
 
 def test_ring_suppression_silences_all():
