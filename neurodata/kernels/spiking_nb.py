@@ -1,11 +1,12 @@
 """Time steps of a network of integrate-and-fire neurons, in Numba.
 
 Linear parts are propagated exactly over a step (Rotter and Diesmann 1999, doi 10.1007/s004220050570). Neurons are taken
-in blocks that stay in the first-level cache, in plain loops over few arrays, which the compiler turns into vector
-instructions.
-A spike that ends step k with a delay of d steps arrives at the start of step k + 1 + d.
+in blocks that stay in the first-level cache, in plain loops over few arrays: the compiler turns them into vector
+instructions as long as it has at most eight pairs of arrays to check for overlap.
 
-The ring buffer is flat, [slot, receptor, neuron]; `offset` of an edge is (delay, receptor, target) in it.
+A spike that ends step k with a delay of d steps arrives at the start of step k + 1 + d. Until then it waits in a queue
+for that step, which holds only what is under way: a ring of one cell per step and neuron would be hundreds of times
+larger, and every step would have to read all of its cells.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-BLOCK = 256
+BLOCK = 512
+CHUNK = 64  # arrivals that the queue hands out at once; a power of two
 
 # Columns of the table of parameters, one row per population.
 (
-    LEAK, SYN_E, SYN_I, DECAY_E, DECAY_I, SPIKE, RESET, REFRACTORY, REST, REVERSAL_E, REVERSAL_I, STEP_OVER_TAU,
+    LEAK, SYN_E, SYN_I, DECAY_E, DECAY_I, SPIKE, RESET, REST, REVERSAL_E, REVERSAL_I, STEP_OVER_TAU,
     PER_LEAK, NOISE_WHITE, NOISE_DECAY, NOISE_STEP, DELTA, THRESHOLD, ADAPT_A, ADAPT_B, ADAPT_DECAY, N_PARAMETERS,
-) = range(22)  # fmt: skip
+) = range(21)  # fmt: skip
 
 LIF_CURRENT, LIF_CONDUCTANCE, ADEX_CURRENT, ADEX_CONDUCTANCE = range(4)
 
@@ -29,30 +31,73 @@ LIF_CURRENT, LIF_CONDUCTANCE, ADEX_CURRENT, ADEX_CONDUCTANCE = range(4)
 class State(NamedTuple):
     """Variables of the neurons; changed in place.
 
-    `v` mV; `g_e`, `g_i` synaptic input (mV) or conductance (nS); `adapt` mV; `noise` mV; `until` last step of
-    refractoriness; `ring` arrivals to come; `free` the membrane potential that the slow input alone would hold.
+    `v` mV; `g` (receptor x neuron) synaptic input (mV) or conductance (nS), excitatory ones first, as it will be at the
+    start of the next step before anything arrives; `adapt` mV; `noise` mV; `free` the membrane potential that the slow
+    input alone would hold.
     """
 
     v: np.ndarray
-    g_e: np.ndarray
-    g_i: np.ndarray
+    g: np.ndarray
     adapt: np.ndarray
     noise: np.ndarray
-    until: np.ndarray
-    ring: np.ndarray
     free: np.ndarray
     gain: np.ndarray
     modulator: np.ndarray
     frame_spikes: np.ndarray
 
 
+class Cells(NamedTuple):
+    """What neurons are: `kind` and `parameters` by population, its `bounds`; `hold` (steps) and `reset` by neuron."""
+
+    kind: np.ndarray
+    parameters: np.ndarray
+    bounds: np.ndarray
+    hold: np.ndarray
+    reset: np.ndarray
+
+
 class Edges(NamedTuple):
-    """Edges by source: `first` (neuron + 1), `offset`, `post`, `jump`."""
+    """Edges by source: `first` (neuron + 1), `delay` (steps), `target` (place in `State.g`), `post`, `jump`."""
 
     first: np.ndarray
-    offset: np.ndarray
+    delay: np.ndarray
+    target: np.ndarray
     post: np.ndarray
     jump: np.ndarray
+
+
+class Queue(NamedTuple):
+    """Arrivals to come, in chunks that are chained by the step in which they arrive.
+
+    `target`, `jump` (chunk x place); `after` (chunk) the next one in the chain, -1 for none; `unused` a stack of chunks
+    with its height in `n_unused[0]`; `head`, `end` (slot) first chunk and next place, -1 and 0 when empty. A slot is a
+    step modulo their number.
+    """
+
+    target: np.ndarray
+    jump: np.ndarray
+    after: np.ndarray
+    unused: np.ndarray
+    n_unused: np.ndarray
+    head: np.ndarray
+    end: np.ndarray
+
+
+class Spikes(NamedTuple):
+    """Spikes so far: `step`, `source`; `count[0]` of them; from `held[0]` on they may be refractory still."""
+
+    step: np.ndarray
+    source: np.ndarray
+    count: np.ndarray
+    held: np.ndarray
+
+
+class Currents(NamedTuple):
+    """Synaptic input summed over each population (sample, population), every `every` steps."""
+
+    every: int
+    e: np.ndarray
+    i: np.ndarray
 
 
 class Slow(NamedTuple):
@@ -94,19 +139,18 @@ class Plastic(NamedTuple):
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _exp_minus(x):
-    """exp(-x) for 0 <= x <= 30 by arithmetic alone, so that loops over it vectorise; accurate to 1e-12 up to x = 4."""
-    y = -min(x, 30.0) * 0.0625
-    p = 1.0 + y / 11.0
-    p = 1.0 + y / 10.0 * p
-    p = 1.0 + y / 9.0 * p
-    p = 1.0 + y / 8.0 * p
-    p = 1.0 + y / 7.0 * p
-    p = 1.0 + y / 6.0 * p
-    p = 1.0 + y / 5.0 * p
-    p = 1.0 + y / 4.0 * p
-    p = 1.0 + y / 3.0 * p
-    p = 1.0 + y / 2.0 * p
+    """exp(-x) for 0 <= x <= 30 by products and sums alone, so that loops over it vectorise; to 1e-12 up to x = 4."""
+    y = min(x, 30.0) * -0.03125
+    p = 1.0 + y * (1.0 / 9.0)
+    p = 1.0 + y * (1.0 / 8.0) * p
+    p = 1.0 + y * (1.0 / 7.0) * p
+    p = 1.0 + y * (1.0 / 6.0) * p
+    p = 1.0 + y * 0.2 * p
+    p = 1.0 + y * 0.25 * p
+    p = 1.0 + y * (1.0 / 3.0) * p
+    p = 1.0 + y * 0.5 * p
     p = 1.0 + y * p
+    p = p * p
     p = p * p
     p = p * p
     p = p * p
@@ -114,113 +158,234 @@ def _exp_minus(x):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _arrive(g, arriving, decay):
-    """Decay over the last step, then add what arrives now; the slot is emptied."""
-    for i in range(g.size):
-        g[i] = g[i] * decay + arriving[i]
-        arriving[i] = 0.0
+def _lif_current(v, g_e, g_i, free, leak, syn_e, syn_i, decay_e, decay_i):
+    for i in range(v.size):
+        e, j = g_e[i], g_i[i]
+        v[i] = leak * v[i] + (1.0 - leak) * free[i] + (syn_e * e + syn_i * j)
+        g_e[i] = decay_e * e
+        g_i[i] = decay_i * j
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _lif_current(v, g_e, g_i, free, until, step, leak, syn_e, syn_i, reset):
+def _lif_current_gain(v, g_e, g_i, free, gain, leak, syn_e, syn_i):
     for i in range(v.size):
-        new = leak * v[i] + (1.0 - leak) * free[i] + (syn_e * g_e[i] + syn_i * g_i[i])
-        v[i] = reset if until[i] >= step else new
+        v[i] = leak * v[i] + (1.0 - leak) * free[i] + gain[i] * (syn_e * g_e[i] + syn_i * g_i[i])
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _lif_current_gain(v, g_e, g_i, free, gain, until, step, leak, syn_e, syn_i, reset):
+def _lif_conductance(v, g_e, g_i, free, step_over_tau, per_leak_e, per_leak_i, e_e, e_i, decay_e, decay_i):
     for i in range(v.size):
-        new = leak * v[i] + (1.0 - leak) * free[i] + gain[i] * (syn_e * g_e[i] + syn_i * g_i[i])
-        v[i] = reset if until[i] >= step else new
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _lif_conductance(v, g_e, g_i, free, until, step, step_over_tau, per_leak_e, per_leak_i, e_e, e_i, reset):
-    for i in range(v.size):
-        a, b = per_leak_e * g_e[i], per_leak_i * g_i[i]
+        e, j = g_e[i], g_i[i]
+        a, b = per_leak_e * e, per_leak_i * j
         total = 1.0 + a + b
         target = (free[i] + a * e_e + b * e_i) / total
-        new = target + (v[i] - target) * _exp_minus(step_over_tau * total)
-        v[i] = reset if until[i] >= step else new
+        v[i] = target + (v[i] - target) * _exp_minus(step_over_tau * total)
+        g_e[i] = decay_e * e
+        g_i[i] = decay_i * j
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _lif_conductance_gain(v, g_e, g_i, free, gain, until, step, step_over_tau, per_leak_e, per_leak_i, e_e, e_i, reset):
+def _lif_conductance_gain(v, g_e, g_i, free, gain, step_over_tau, per_leak_e, per_leak_i, e_e, e_i):
     for i in range(v.size):
         a, b = per_leak_e * gain[i] * g_e[i], per_leak_i * gain[i] * g_i[i]
         total = 1.0 + a + b
         target = (free[i] + a * e_e + b * e_i) / total
-        new = target + (v[i] - target) * _exp_minus(step_over_tau * total)
-        v[i] = reset if until[i] >= step else new
+        v[i] = target + (v[i] - target) * _exp_minus(step_over_tau * total)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _adex(v, g_e, g_i, adapt, free, gain, until, step, p, conductance):
-    """Exponential Euler: the exponential and adaptation are held over the step, the rest is propagated exactly."""
+def _decay(g, factor):
+    for i in range(g.size):
+        g[i] *= factor
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _adex(v, g_e, g_i, adapt, free, gain, p, conductance):
+    """Exponential midpoint rule: the exponential and adaptation are those of the middle, the rest is exact."""
     for i in range(v.size):
-        rise = p[DELTA] * np.exp(min((v[i] - p[THRESHOLD]) / p[DELTA], 30.0))
-        current = free[i] + rise - adapt[i]
+        push, total, kick = free[i], 1.0, 0.0
         if conductance:
             a = p[PER_LEAK] * p[SYN_E] * gain[i] * g_e[i]
             b = p[PER_LEAK] * p[SYN_I] * gain[i] * g_i[i]
             total = 1.0 + a + b
-            target = (current + a * p[REVERSAL_E] + b * p[REVERSAL_I]) / total
-            new = target + (v[i] - target) * np.exp(-p[STEP_OVER_TAU] * total)
+            push += a * p[REVERSAL_E] + b * p[REVERSAL_I]
         else:
-            new = current + (v[i] - current) * p[LEAK] + gain[i] * (p[SYN_E] * g_e[i] + p[SYN_I] * g_i[i])
-        pull = p[ADAPT_A] * (v[i] - p[REST])
-        adapt[i] = pull + (adapt[i] - pull) * p[ADAPT_DECAY]
-        v[i] = p[RESET] if until[i] >= step else new
+            kick = gain[i] * (p[SYN_E] * g_e[i] + p[SYN_I] * g_i[i])
+        rise = p[DELTA] * np.exp(min((v[i] - p[THRESHOLD]) / p[DELTA], 30.0))
+        target = (push + rise - adapt[i]) / total
+        half = np.exp(-0.5 * p[STEP_OVER_TAU] * total)
+        # Not beyond the cut-off, else the step of a spike would throw the adaptation far away.
+        middle = min(target + (v[i] - target) * half + 0.5 * kick, p[SPIKE])
+        pull = p[ADAPT_A] * (middle - p[REST])
+        last = adapt[i]
+        adapt[i] = pull + (last - pull) * p[ADAPT_DECAY]
+        rise = p[DELTA] * np.exp(min((middle - p[THRESHOLD]) / p[DELTA], 30.0))
+        target = (push + rise - 0.5 * (last + adapt[i])) / total
+        v[i] = target + (v[i] - target) * (half * half) + kick
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _add_noise(v, noise, until, step, p, rng):
+def _add_noise(v, noise, p, rng):
     """White noise on the membrane, or a coloured current; drawn for every neuron in every step."""
     if p[NOISE_WHITE] > 0.0:
-        sd = p[NOISE_WHITE]
         for i in range(v.size):
-            draw = rng.standard_normal()
-            if until[i] < step:
-                v[i] += sd * draw
+            v[i] += p[NOISE_WHITE] * rng.standard_normal()
     if p[NOISE_STEP] > 0.0:
         for i in range(v.size):
             noise[i] = noise[i] * p[NOISE_DECAY] + p[NOISE_STEP] * rng.standard_normal()
-            if until[i] < step:
-                v[i] += (1.0 - p[LEAK]) * noise[i]
+            v[i] += (1.0 - p[LEAK]) * noise[i]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _spikes(v, until, step, begin, p, spike_step, spike_source, n_spikes, adapt, adex):
-    """Reset neurons above threshold and write them down; returns the new number of spikes."""
-    threshold = p[SPIKE]
+def _above(v, threshold):
     hits = 0
     for i in range(v.size):
         hits += v[i] >= threshold
-    if hits == 0:
-        return n_spikes
-    last = step + np.int64(p[REFRACTORY])
-    for i in range(v.size):
-        if v[i] >= threshold:
-            v[i] = p[RESET]
-            until[i] = last
-            spike_step[n_spikes] = step
-            spike_source[n_spikes] = begin + i
-            n_spikes += 1
-            if adex:
-                adapt[i] += p[ADAPT_B]
-    return n_spikes
+    return hits
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _background(ring, slot, n, bounds, rates, jumps, receptors, populations, rng):
+def _update(lo, hi, state, p, kind, has_gain, rng):
+    """One step of the neurons `lo` to `hi`, refractory or not; returns how many end above threshold."""
+    n = state.v.size
+    v, free, gain = state.v[lo:hi], state.free[lo:hi], state.gain[lo:hi]
+    g_e, g_i = state.g[lo:hi], state.g[n + lo : n + hi]
+    if kind == LIF_CURRENT and not has_gain:
+        _lif_current(v, g_e, g_i, free, p[LEAK], p[SYN_E], p[SYN_I], p[DECAY_E], p[DECAY_I])
+    elif kind == LIF_CONDUCTANCE and not has_gain:
+        _lif_conductance(
+            v, g_e, g_i, free, p[STEP_OVER_TAU], p[PER_LEAK] * p[SYN_E], p[PER_LEAK] * p[SYN_I], p[REVERSAL_E],
+            p[REVERSAL_I], p[DECAY_E], p[DECAY_I],
+        )  # fmt: skip
+    else:
+        if kind == LIF_CURRENT:
+            _lif_current_gain(v, g_e, g_i, free, gain, p[LEAK], p[SYN_E], p[SYN_I])
+        elif kind == LIF_CONDUCTANCE:
+            _lif_conductance_gain(
+                v, g_e, g_i, free, gain, p[STEP_OVER_TAU], p[PER_LEAK] * p[SYN_E], p[PER_LEAK] * p[SYN_I],
+                p[REVERSAL_E], p[REVERSAL_I],
+            )  # fmt: skip
+        else:
+            _adex(v, g_e, g_i, state.adapt[lo:hi], free, gain, p, kind == ADEX_CONDUCTANCE)
+        _decay(g_e, p[DECAY_E])
+        _decay(g_i, p[DECAY_I])
+    if p[NOISE_WHITE] > 0.0 or p[NOISE_STEP] > 0.0:
+        _add_noise(v, state.noise[lo:hi], p, rng)
+    return _above(v, p[SPIKE])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _hold(step, v, cells, spikes, longest):
+    """Put refractory neurons, wherever a step has taken them, back to reset. They are among the latest spikes."""
+    count, held = spikes.count[0], spikes.held[0]
+    while held < count and spikes.step[held] + longest < step:
+        held += 1
+    spikes.held[0] = held
+    for k in range(held, count):
+        s = spikes.source[k]
+        if spikes.step[k] + cells.hold[s] >= step:
+            v[s] = cells.reset[s]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _fire(step, lo, hi, state, p, adex, spikes):
+    """Reset neurons above threshold and write them down."""
+    count = spikes.count[0]
+    for i in range(lo, hi):
+        if state.v[i] >= p[SPIKE]:
+            state.v[i] = p[RESET]
+            spikes.step[count] = step
+            spikes.source[count] = i
+            count += 1
+            if adex:
+                state.adapt[i] += p[ADAPT_B]
+    spikes.count[0] = count
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _more_spikes(spikes):
+    """The same with room for twice as many."""
+    step = np.empty(2 * spikes.step.size, dtype=np.int64)
+    source = np.empty(2 * spikes.step.size, dtype=np.int64)
+    step[: spikes.step.size] = spikes.step
+    source[: spikes.step.size] = spikes.source
+    return Spikes(step, source, spikes.count, spikes.held)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _more_chunks(queue, least):
+    """The same with room for `least` more chunks and twice as many in all."""
+    old = queue.after.size
+    size = 2 * old + least
+    target = np.empty(size * CHUNK, dtype=np.int32)
+    jump = np.empty(size * CHUNK)
+    after = np.empty(size, dtype=np.int64)
+    unused = np.empty(size, dtype=np.int64)
+    target[: old * CHUNK] = queue.target
+    jump[: old * CHUNK] = queue.jump
+    after[:old] = queue.after
+    top = queue.n_unused[0]
+    unused[:top] = queue.unused[:top]
+    for chunk in range(old, size):
+        unused[top] = chunk
+        top += 1
+    queue.n_unused[0] = top
+    return Queue(target, jump, after, unused, queue.n_unused, queue.head, queue.end)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _arrive(slot, g, queue):
+    """Add what arrives now to the synapses, and hand back its chunks."""
+    chunk, end = queue.head[slot], queue.end[slot]
+    top = queue.n_unused[0]
+    while chunk >= 0:
+        begin = chunk * CHUNK
+        after = queue.after[chunk]
+        for k in range(begin, begin + CHUNK if after >= 0 else end):
+            g[queue.target[k]] += queue.jump[k]
+        queue.unused[top] = chunk
+        top += 1
+        chunk = after
+    queue.n_unused[0] = top
+    queue.head[slot], queue.end[slot] = -1, 0
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _send(source, ahead, edges, slow, z, queue):
+    """Put the edges of one spike into the queue; slot `ahead` is that of the next step."""
+    n_slots = queue.head.size
+    block = slow.block[source]
+    for e in range(edges.first[source], edges.first[source + 1]):
+        slot = ahead + edges.delay[e]
+        if slot >= n_slots:
+            slot -= n_slots
+        end = queue.end[slot]
+        if end % CHUNK == 0:  # its last chunk is full, or it has none
+            queue.n_unused[0] -= 1
+            chunk = queue.unused[queue.n_unused[0]]
+            queue.after[chunk] = -1
+            if end == 0 and queue.head[slot] < 0:
+                queue.head[slot] = chunk
+            else:
+                queue.after[(end - 1) // CHUNK] = chunk
+            end = chunk * CHUNK
+        queue.target[end] = edges.target[e]
+        if slow.has_coupling:
+            queue.jump[end] = edges.jump[e] * slow.coupling[z, slow.block[edges.post[e]], block]
+        else:
+            queue.jump[end] = edges.jump[e]
+        queue.end[slot] = end + 1
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _background(g, n, bounds, rates, jumps, receptors, populations, rng):
     """Poisson background: how many spikes reach a population in this step, and whom each reaches."""
     for k in range(rates.size):
         lo = bounds[populations[k]]
         size = bounds[populations[k] + 1] - lo
-        base = (slot * 2 + receptors[k]) * n + lo
+        base = receptors[k] * n + lo
         for _ in range(rng.poisson(rates[k] * size)):
-            ring[base + np.int64(rng.random() * size)] += jumps[k]
+            g[base + np.int64(rng.random() * size)] += jumps[k]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -245,27 +410,6 @@ def _begin_frame(step, state, slow, dt, n):
         gain = slow.state_gain[z, i]
         state.gain[i] = gain
         state.free[i] = gain * drive  # the resting potential is added by the caller
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _deliver(source, slot, n, state, edges, slow, z):
-    """Write the edges of one spike into the ring buffer."""
-    ring = state.ring
-    size = ring.size
-    base = slot * 2 * n
-    if not slow.has_coupling:
-        for e in range(edges.first[source], edges.first[source + 1]):
-            at = base + edges.offset[e]
-            if at >= size:
-                at -= size
-            ring[at] += edges.jump[e]
-    else:
-        block = slow.block[source]
-        for e in range(edges.first[source], edges.first[source + 1]):
-            at = base + edges.offset[e]
-            if at >= size:
-                at -= size
-            ring[at] += edges.jump[e] * slow.coupling[z, slow.block[edges.post[e]], block]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -308,99 +452,87 @@ def _scale(plastic, edges, frame):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _sum_currents(row, state, bounds, parameters, kind, current_e, current_i):
-    """Synaptic input summed over each population, mV."""
-    for p in range(kind.size):
-        conductance = kind[p] == LIF_CONDUCTANCE or kind[p] == ADEX_CONDUCTANCE
+def _sum_currents(row, state, cells, currents):
+    """Synaptic input of this step summed over each population, mV."""
+    n = state.v.size
+    for p in range(cells.kind.size):
+        par = cells.parameters[p]
+        conductance = cells.kind[p] == LIF_CONDUCTANCE or cells.kind[p] == ADEX_CONDUCTANCE
         e, i = 0.0, 0.0
-        for j in range(bounds[p], bounds[p + 1]):
+        for j in range(cells.bounds[p], cells.bounds[p + 1]):
             if conductance:
-                e += state.g_e[j] * (parameters[p, REVERSAL_E] - state.v[j])
-                i += state.g_i[j] * (parameters[p, REVERSAL_I] - state.v[j])
+                e += state.g[j] * (par[REVERSAL_E] - state.v[j])
+                i += state.g[n + j] * (par[REVERSAL_I] - state.v[j])
             else:
-                e += state.g_e[j]
-                i += state.g_i[j]
-        scale = parameters[p, PER_LEAK] if conductance else 1.0
-        current_e[row, p] = e * scale
-        current_i[row, p] = i * scale
+                e += state.g[j]
+                i += state.g[n + j]
+        scale = par[PER_LEAK] if conductance else 1.0
+        # The synapses have decayed over this step already.
+        currents.e[row, p] = e * scale / par[DECAY_E]
+        currents.i[row, p] = i * scale / par[DECAY_I]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def advance(
-    begin, end, dt, state, edges, slow, plastic, kind, parameters, bounds, background, current_every, current_e,
-    current_i, spike_step, spike_source, n_spikes, rng,
-):  # fmt: skip
-    """Simulate steps `begin` to `end`; stops before a step that the spike buffers might not hold.
+def advance(begin, end, dt, state, cells, edges, slow, plastic, background, queue, spikes, currents, rng):
+    """Simulate steps `begin` to `end`.
 
     Returns
     -------
-    step : int
-        First step that was not simulated: `end`, or less when the buffers must grow.
-    n_spikes : int
+    queue : Queue
+    spikes : Spikes
+        Those given, or larger copies: what grows is replaced.
     """
-    n = bounds[-1]
-    n_slots = state.ring.size // (2 * n)
+    n = cells.bounds[-1]
+    n_slots = queue.head.size
+    longest = cells.hold.max()
     bg_rate, bg_jump, bg_receptor, bg_population = background
+    flagged = np.empty(n // BLOCK + cells.kind.size + 1, dtype=np.int64)
     for step in range(begin, end):
-        if n_spikes + n > spike_step.size:
-            return step, n_spikes
+        if spikes.count[0] + n > spikes.step.size:
+            spikes = _more_spikes(spikes)
         if step % slow.steps == 0:
             if plastic.rule[0] > 0.0 and plastic.rule[5] > 0.0 and step > 0:
                 _scale(plastic, edges, slow.steps * dt)
             _begin_frame(step, state, slow, dt, n)
-            for p in range(kind.size):
-                for i in range(bounds[p], bounds[p + 1]):
-                    state.free[i] += parameters[p, REST]
-        slot = step % n_slots
-        _background(state.ring, slot, n, bounds, bg_rate, bg_jump, bg_receptor, bg_population, rng)
-        fresh = n_spikes
-        for p in range(kind.size):
-            par = parameters[p]
-            for lo in range(bounds[p], bounds[p + 1], BLOCK):
-                hi = min(lo + BLOCK, bounds[p + 1])
-                v, g_e, g_i, until = state.v[lo:hi], state.g_e[lo:hi], state.g_i[lo:hi], state.until[lo:hi]
-                free, gain, adapt = state.free[lo:hi], state.gain[lo:hi], state.adapt[lo:hi]
-                at = slot * 2 * n
-                _arrive(g_e, state.ring[at + lo : at + hi], par[DECAY_E])
-                _arrive(g_i, state.ring[at + n + lo : at + n + hi], par[DECAY_I])
-                if kind[p] == LIF_CURRENT:
-                    if slow.has_gain:
-                        _lif_current_gain(
-                            v, g_e, g_i, free, gain, until, step, par[LEAK], par[SYN_E], par[SYN_I], par[RESET]
-                        )
-                    else:
-                        _lif_current(v, g_e, g_i, free, until, step, par[LEAK], par[SYN_E], par[SYN_I], par[RESET])
-                elif kind[p] == LIF_CONDUCTANCE:
-                    if slow.has_gain:
-                        _lif_conductance_gain(
-                            v, g_e, g_i, free, gain, until, step, par[STEP_OVER_TAU], par[PER_LEAK] * par[SYN_E],
-                            par[PER_LEAK] * par[SYN_I], par[REVERSAL_E], par[REVERSAL_I], par[RESET],
-                        )  # fmt: skip
-                    else:
-                        _lif_conductance(
-                            v, g_e, g_i, free, until, step, par[STEP_OVER_TAU], par[PER_LEAK] * par[SYN_E],
-                            par[PER_LEAK] * par[SYN_I], par[REVERSAL_E], par[REVERSAL_I], par[RESET],
-                        )  # fmt: skip
-                else:
-                    _adex(v, g_e, g_i, adapt, free, gain, until, step, par, kind[p] == ADEX_CONDUCTANCE)
-                if par[NOISE_WHITE] > 0.0 or par[NOISE_STEP] > 0.0:
-                    _add_noise(v, state.noise[lo:hi], until, step, par, rng)
-                n_spikes = _spikes(
-                    v, until, step, lo, par, spike_step, spike_source, n_spikes, adapt, kind[p] >= ADEX_CURRENT
-                )
+            for p in range(cells.kind.size):
+                for i in range(cells.bounds[p], cells.bounds[p + 1]):
+                    state.free[i] += cells.parameters[p, REST]
+        _arrive(step % n_slots, state.g, queue)
+        _background(state.g, n, cells.bounds, bg_rate, bg_jump, bg_receptor, bg_population, rng)
+        at, hits = 0, 0
+        for p in range(cells.kind.size):
+            for lo in range(cells.bounds[p], cells.bounds[p + 1], BLOCK):
+                hi = min(lo + BLOCK, cells.bounds[p + 1])
+                flagged[at] = _update(lo, hi, state, cells.parameters[p], cells.kind[p], slow.has_gain, rng)
+                hits += flagged[at]
+                at += 1
+        _hold(step, state.v, cells, spikes, longest)
+        fresh = spikes.count[0]
+        if hits > 0:
+            at = 0
+            for p in range(cells.kind.size):
+                for lo in range(cells.bounds[p], cells.bounds[p + 1], BLOCK):
+                    if flagged[at] > 0:
+                        hi = min(lo + BLOCK, cells.bounds[p + 1])
+                        _fire(step, lo, hi, state, cells.parameters[p], cells.kind[p] >= ADEX_CURRENT, spikes)
+                    at += 1
         z = slow.state[step // slow.steps]
-        if n_spikes > fresh:
-            state.frame_spikes[0] += n_spikes - fresh
-            # Arrivals count from the start of the next step.
-            ahead = (step + 1) % n_slots
-            for k in range(fresh, n_spikes):
-                _deliver(spike_source[k], ahead, n, state, edges, slow, z)
+        n_fresh = spikes.count[0] - fresh
+        if n_fresh > 0:
+            state.frame_spikes[0] += n_fresh
+            for k in range(fresh, fresh + n_fresh):
+                s = spikes.source[k]
+                degree = edges.first[s + 1] - edges.first[s]
+                need = degree // CHUNK + min(degree, n_slots) + 1
+                if queue.n_unused[0] < need:
+                    queue = _more_chunks(queue, need)
+                _send(s, (step + 1) % n_slots, edges, slow, z, queue)
             if plastic.rule[0] > 0.0:
                 potentiation = 1.0
                 if slow.modulator[0] > 0.0:
                     excess = state.modulator[step // slow.steps] - 1.0
                     potentiation = max(0.0, 1.0 - slow.modulator[4] * excess)
-                _learn(step, fresh, n_spikes, spike_source, edges, plastic, potentiation)
-        if (step + 1) % current_every == 0 and (step + 1) // current_every <= current_e.shape[0]:
-            _sum_currents((step + 1) // current_every - 1, state, bounds, parameters, kind, current_e, current_i)
-    return end, n_spikes
+                _learn(step, fresh, fresh + n_fresh, spikes.source, edges, plastic, potentiation)
+        if (step + 1) % currents.every == 0 and (step + 1) // currents.every <= currents.e.shape[0]:
+            _sum_currents((step + 1) // currents.every - 1, state, cells, currents)
+    return queue, spikes

@@ -1,4 +1,4 @@
-"""The embedded engine: arrays for `kernels.spiking_nb`, advanced in stretches, with a spike buffer that grows."""
+"""The embedded engine: arrays for `kernels.spiking_nb`, advanced in stretches that are looked at one by one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,63 @@ import numpy as np
 from neurodata._core.progress import Progress
 from neurodata.errors import OptionError
 from neurodata.kernels import spiking_nb as nb
-from neurodata.simulate.activity import CURRENT_STEP, STRETCH, Activity, check_alive, starting_voltage
+from neurodata.simulate.activity import CURRENT_STEP, STRETCH, Activity, check_alive, last_stretch, starting_voltage
 from neurodata.simulate.inputs import Inputs
 from neurodata.simulate.network import Network
 from neurodata.simulate.neurons import AdEx, ConductanceSynapses, CurrentSynapses, jump_for_psp, psp_peak
 
 if TYPE_CHECKING:
     from neurodata.simulate.circuit import Circuit, Population
+
+
+class Ready:
+    """A circuit laid out for the kernel, at step 0; `advance` moves it on.
+
+    Parameters
+    ----------
+    room : int, optional
+        Spikes to make room for at first; more room is made when it is needed.
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        network: Network,
+        inputs: Inputs,
+        n_steps: int,
+        rng: np.random.Generator,
+        room: int | None = None,
+    ) -> None:
+        self.dt, self.rng, self.step = circuit.dt, rng, 0
+        self.cells = _cells(circuit, network)
+        self.state = _state(circuit, network, inputs, rng)
+        self.edges = _edges(network)
+        self.slow = _slow(circuit, network, inputs)
+        self.plastic = _plastic(circuit, network)
+        self.background = _background(circuit)
+        self.queue = _queue(int(network.delay.max(initial=1)) + 1)
+        room = 4 * network.n_neurons if room is None else room
+        self.spikes = nb.Spikes(*np.zeros((2, max(1, room)), dtype=np.int64), *np.zeros((2, 1), dtype=np.int64))
+        every = max(1, round(CURRENT_STEP / circuit.dt))
+        self.currents = nb.Currents(every, *np.zeros((2, n_steps // every, len(circuit.populations))))
+
+    def advance(self, stop: int) -> None:
+        """Simulate up to step `stop`."""
+        self.queue, self.spikes = nb.advance(
+            self.step, stop, self.dt, self.state, self.cells, self.edges, self.slow, self.plastic, self.background,
+            self.queue, self.spikes, self.currents, self.rng,
+        )  # fmt: skip
+        self.step = stop
+
+    @property
+    def spike_step(self) -> np.ndarray:
+        """Step of every spike so far."""
+        return self.spikes.step[: self.spikes.count[0]]
+
+    @property
+    def spike_neuron(self) -> np.ndarray:
+        """Neuron of every spike so far."""
+        return self.spikes.source[: self.spikes.count[0]]
 
 
 def simulate_numba(
@@ -35,58 +85,49 @@ def simulate_numba(
     SimulationError
         When the mean rate of any 100 ms is above `max_rate`, or a voltage is no longer finite.
     """
-    n, dt = network.n_neurons, circuit.dt
-    parameters, kind = _parameters(circuit)
-    state, edges, slow = _arrays(circuit, network, inputs, rng)
-    plastic = _plastic(circuit, network)
-    background = _background(circuit)
-    every = max(1, round(CURRENT_STEP / dt))
-    currents = np.zeros((2, n_steps // every, len(circuit.populations)))
-
+    dt = circuit.dt
+    ready = Ready(circuit, network, inputs, n_steps, rng)
     stretch = max(1, round(STRETCH / dt))
-    stops = set(range(stretch, n_steps, stretch)) | {n_steps}
-    snapshots: list[tuple[float, np.ndarray]] = []
+    watched = set(range(stretch, n_steps, stretch))
+    snapshots: dict[int, np.ndarray] = {}
+    wanted: set[int] = set()
     if circuit.plasticity is not None:
-        snapshot_every = max(1, round(circuit.plasticity.snapshot / dt))
-        snapshot_steps = set(range(0, n_steps, snapshot_every)) | {n_steps}
-        stops |= snapshot_steps - {0}
-        snapshots.append((0.0, _psp(circuit, network, edges.jump)))
-
-    spike_step = np.empty(max(4096, 2 * n), dtype=np.int64)
-    spike_source = np.empty(spike_step.size, dtype=np.int64)
-    n_spikes, step = 0, 0
+        wanted = set(range(0, n_steps, max(1, round(circuit.plasticity.snapshot / dt)))) | {n_steps}
+    seen = 0
     progress.start(n_steps, "simulating")
-    for stop in sorted(stops):
-        before, began = n_spikes, step
-        while step < stop:
-            step, n_spikes = nb.advance(
-                step, stop, dt, state, edges, slow, plastic, kind, parameters, network.bounds, background, every,
-                currents[0], currents[1], spike_step, spike_source, n_spikes, rng,
-            )  # fmt: skip
-            if step < stop:
-                spike_step = np.concatenate((spike_step, np.empty_like(spike_step)))
-                spike_source = np.concatenate((spike_source, np.empty_like(spike_source)))
-        check_alive(n_spikes - before, began * dt, stop * dt, state.v, max_rate)
-        if circuit.plasticity is not None and stop in snapshot_steps:
-            snapshots.append((stop * dt, _psp(circuit, network, edges.jump)))
-        progress.update(stop - began)
+    for stop in sorted(watched | wanted | {n_steps}):
+        progress.update(stop - ready.step)
+        ready.advance(stop)
+        if stop in watched:
+            check_alive(ready.spike_step.size - seen, (stop - stretch) * dt, stop * dt, ready.state.v, max_rate)
+            seen = ready.spike_step.size
+        if stop in wanted:
+            snapshots[stop] = _psp(circuit, network, ready.edges.jump)
     progress.close()
+    check_alive(*last_stretch(ready.spike_step, n_steps, dt), ready.state.v, max_rate)
     return Activity(
-        spike_time=(spike_step[:n_spikes] + 1) * dt,
-        spike_neuron=spike_source[:n_spikes].copy(),
-        current_e=currents[0],
-        current_i=currents[1],
-        modulator=state.modulator if circuit.modulator is not None else None,
-        snapshot=np.array([time for time, _ in snapshots]) if snapshots else None,
-        weight_t=np.array([weight for _, weight in snapshots]) if snapshots else None,
+        spike_time=(ready.spike_step + 1) * dt,
+        spike_neuron=ready.spike_neuron.copy(),
+        current_e=ready.currents.e,
+        current_i=ready.currents.i,
+        modulator=ready.state.modulator if circuit.modulator is not None else None,
+        snapshot=np.array(list(snapshots)) * dt if snapshots else None,
+        weight_t=np.array(list(snapshots.values())) if snapshots else None,
     )
 
 
-def _parameters(circuit: Circuit) -> tuple[np.ndarray, np.ndarray]:
-    """Table of parameters (population, column) and kind of each population."""
-    rows = [_row(population, circuit.dt) for population in circuit.populations]
-    kinds = [2 * isinstance(p.neuron, AdEx) + isinstance(p.synapses, ConductanceSynapses) for p in circuit.populations]
-    return np.array(rows), np.array(kinds, dtype=np.int64)
+def _cells(circuit: Circuit, network: Network) -> nb.Cells:
+    populations = circuit.populations
+    kinds = [2 * isinstance(p.neuron, AdEx) + isinstance(p.synapses, ConductanceSynapses) for p in populations]
+    hold = np.array([round(p.neuron.refractory / circuit.dt) for p in populations], dtype=np.int64)
+    reset = np.array([p.neuron.v_reset for p in populations])
+    return nb.Cells(
+        kind=np.array(kinds, dtype=np.int64),
+        parameters=np.array([_row(population, circuit.dt) for population in populations]),
+        bounds=network.bounds,
+        hold=hold[network.population],
+        reset=reset[network.population],
+    )
 
 
 def _row(population: Population, dt: float) -> np.ndarray:
@@ -102,7 +143,6 @@ def _row(population: Population, dt: float) -> np.ndarray:
         row[nb.SYN_I] = -math.expm1(-dt / synapses.tau_i) * synapses.tau_i / dt
         row[nb.REVERSAL_E], row[nb.REVERSAL_I] = synapses.e_e, synapses.e_i
     row[nb.SPIKE], row[nb.RESET], row[nb.REST] = neuron.v_spike, neuron.v_reset, neuron.v_rest
-    row[nb.REFRACTORY] = round(neuron.refractory / dt)
     row[nb.STEP_OVER_TAU] = dt / neuron.tau_m
     row[nb.PER_LEAK] = 1.0 / neuron.leak
     if isinstance(neuron, AdEx):
@@ -129,23 +169,16 @@ def _propagator(dt: float, tau_m: float, tau_s: float) -> float:
     return tau_s / (tau_s - tau_m) * (math.exp(-dt / tau_s) - math.exp(-dt / tau_m))
 
 
-def _arrays(
-    circuit: Circuit, network: Network, inputs: Inputs, rng: np.random.Generator
-) -> tuple[nb.State, nb.Edges, nb.Slow]:
+def _state(circuit: Circuit, network: Network, inputs: Inputs, rng: np.random.Generator) -> nb.State:
     n = network.n_neurons
-    n_slots = int(network.delay.max(initial=1)) + 1
-    n_frames = inputs.state.size
     state = nb.State(
         v=starting_voltage(circuit, rng),
-        g_e=np.zeros(n),
-        g_i=np.zeros(n),
+        g=np.zeros(2 * n),
         adapt=np.zeros(n),
         noise=np.zeros(n),
-        until=np.full(n, -1, dtype=np.int64),
-        ring=np.zeros(n_slots * 2 * n),
         free=np.zeros(n),
         gain=np.ones(n),
-        modulator=np.ones(n_frames if circuit.modulator is not None else 1),
+        modulator=np.ones(inputs.state.size if circuit.modulator is not None else 1),
         frame_spikes=np.zeros(1),
     )
     for population, begin, end in zip(circuit.populations, network.bounds[:-1], network.bounds[1:], strict=True):
@@ -153,12 +186,30 @@ def _arrays(
         if noise is not None and noise.tau > 0:
             sd = noise.sd * math.sqrt((noise.tau + population.neuron.tau_m) / noise.tau)
             state.noise[begin:end] = sd * rng.standard_normal(end - begin)
-    offset = (network.delay.astype(np.int64) * 2 + network.inhibitory) * n + network.post
-    if state.ring.size < 2**31:
-        offset = offset.astype(np.int32)
-    edges = nb.Edges(network.first, offset, network.post, network.jump.copy())
+    return state
+
+
+def _edges(network: Network) -> nb.Edges:
+    target = network.inhibitory.astype(np.int32) * np.int32(network.n_neurons) + network.post
+    return nb.Edges(network.first, network.delay, target, network.post, network.jump.copy())
+
+
+def _queue(n_slots: int) -> nb.Queue:
+    """Empty, with one chunk per slot."""
+    return nb.Queue(
+        target=np.zeros(n_slots * nb.CHUNK, dtype=np.int32),
+        jump=np.zeros(n_slots * nb.CHUNK),
+        after=np.full(n_slots, -1, dtype=np.int64),
+        unused=np.arange(n_slots),
+        n_unused=np.array([n_slots]),
+        head=np.full(n_slots, -1, dtype=np.int64),
+        end=np.zeros(n_slots, dtype=np.int64),
+    )
+
+
+def _slow(circuit: Circuit, network: Network, inputs: Inputs) -> nb.Slow:
     modulator = circuit.modulator
-    slow = nb.Slow(
+    return nb.Slow(
         steps=round(circuit.frame / circuit.dt),
         state=inputs.state,
         signal=inputs.signal,
@@ -174,7 +225,6 @@ def _arrays(
         if modulator is None
         else np.array([1.0, modulator.tau, modulator.target_rate, modulator.drive, modulator.plasticity]),
     )
-    return state, edges, slow
 
 
 def _plastic(circuit: Circuit, network: Network) -> nb.Plastic:

@@ -42,24 +42,18 @@ def test_rate_with_white_noise_is_that_of_theory(mean, sd):
 @pytest.mark.parametrize("tau", [0.0, 0.05])
 def test_free_membrane_has_the_stated_noise(tau):
     """Voltages are not recorded, so the state of the kernel is looked at directly; nothing reaches the threshold."""
-    from neurodata.kernels import spiking_nb as nb
-    from neurodata.simulate import engine_numba
+    from neurodata.simulate.engine_numba import Ready
     from neurodata.simulate.run import draw_inputs
 
     neuron = LIF(v_threshold=1000.0, v_reset=-71.0)
     circuit = Circuit((Population("E", 4000, neuron=neuron, bias=5.0, noise=OU(3.5, tau)),))
     network = circuit.network()
     rng = np.random.default_rng(3)
-    inputs = draw_inputs(circuit, network, 100, rng)
-    state, edges, slow = engine_numba._arrays(circuit, network, inputs, rng)
-    state.v[:] = -65.0
-    parameters, kind = engine_numba._parameters(circuit)
-    step, spikes = nb.advance(
-        0, 5000, circuit.dt, state, edges, slow, engine_numba._plastic(circuit, network), kind, parameters,
-        network.bounds, engine_numba._background(circuit), 10, np.zeros((500, 1)), np.zeros((500, 1)),
-        np.zeros(8000, dtype=np.int64), np.zeros(8000, dtype=np.int64), 0, rng,
-    )  # fmt: skip
-    assert (step, spikes) == (5000, 0)
+    ready = Ready(circuit, network, draw_inputs(circuit, network, 100, rng), 5000, rng)
+    ready.state.v[:] = -65.0
+    ready.advance(5000)
+    state = ready.state
+    assert ready.spike_step.size == 0
     # 4000 independent values: the sd of a sample sd is sd / sqrt(2 n) = 0.039, the mean's 0.055.
     assert state.v.std() == pytest.approx(3.5, abs=4 * 0.039)
     assert state.v.mean() == pytest.approx(-65.0, abs=4 * 0.055)
