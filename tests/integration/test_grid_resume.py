@@ -38,7 +38,15 @@ def settings():
 
 if __name__ == "__main__":
     n_jobs, store, out = sys.argv[1:]
-    result = nd.validate.grid(**settings(), n_jobs=int(n_jobs), store=store or None)
+    if n_jobs == "dask":
+        import joblib
+        from dask.distributed import Client, LocalCluster
+
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+            with joblib.parallel_config(backend="dask"):
+                result = nd.validate.grid(**settings(), n_jobs=-1)
+    else:
+        result = nd.validate.grid(**settings(), n_jobs=int(n_jobs), store=store or None)
     nd.containers.store.write_tree(xr.DataTree(result), out)
 """
 # Two models and four baselines.
@@ -122,3 +130,10 @@ def test_an_interrupted_grid_leaves_no_worker_and_whole_cells(program, tmp_path)
     assert 4 <= len(kept) < CELLS
     for path in kept:
         assert np.isfinite(read(store, path.stem, ()).runtime)
+
+
+def test_a_dask_cluster_gives_what_one_process_gives(program, serial, tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    out = tmp_path / "out.nc"
+    subprocess.run([sys.executable, program, "dask", "", out], check=True, timeout=PATIENCE)
+    xr.testing.assert_identical(_read(out).drop_vars("runtime"), serial.drop_vars("runtime"))
