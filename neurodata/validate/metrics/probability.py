@@ -143,7 +143,7 @@ def false_positives_correlated(claims: xr.Dataset, truth: xr.Dataset) -> float:
 
 METRICS = (
     Metric("edge_brier", ("edge_probability",), brier, ("exists",), brier_of_prevalence, "lower", (0.0, 1.0)),
-    Metric("edge_calibration", ("edge_probability",), calibration_error, ("exists",), 0.0, "lower", (0.0, 1.0)),
+    Metric("edge_calibration", ("edge_probability",), calibration_error, ("exists",), None, "lower", (0.0, 1.0)),
     Metric(
         "false_positives_correlated",
         ("edge",),
