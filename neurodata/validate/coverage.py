@@ -136,9 +136,8 @@ def _count(
         low, high = _central(drawn, levels)
     elif kind == "normal":
         true, centre, spread = (np.asarray(x, dtype=np.float64) for x in _aligned(truth, first, second))
-        _fitting(true.shape, np.broadcast_shapes(centre.shape, true.shape), f"mean{where} as truth", centre.shape)
-        _fitting(true.shape, np.broadcast_shapes(spread.shape, true.shape), f"sd{where} as truth", spread.shape)
-        low, high = _normal(np.broadcast_to(centre, true.shape), np.broadcast_to(spread, true.shape), levels)
+        centre = _spread_out(centre, true.shape, f"mean{where}")
+        low, high = _normal(centre, _spread_out(spread, true.shape, f"sd{where}"), levels)
     else:
         true, low, high = (np.asarray(x, dtype=np.float64) for x in _aligned(truth, first, second))
         low, high = (x[None] if len(levels) == 1 and x.shape == true.shape else x for x in (low, high))
@@ -216,6 +215,15 @@ def _normal(mean: np.ndarray, sd: np.ndarray, levels: tuple[float, ...]) -> tupl
         raise OptionError("sd of 0 or more", f"{np.nanmin(sd):g}", "give standard deviations, not variances or logs")
     half = norm.ppf(0.5 + np.asarray(levels) / 2).reshape(-1, *(1,) * mean.ndim) * sd
     return mean - half, mean + half
+
+
+def _spread_out(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError as error:
+        raise OptionError(
+            f"{what} of the shape of truth {shape}", f"{values.shape}", "select the same units"
+        ) from error
 
 
 def _fitting(expected: tuple[int, ...], got: tuple[int, ...], what: str, shape: tuple[int, ...]) -> None:
