@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -61,10 +62,13 @@ def command(n_jobs: int, store: Path | None, out: Path) -> list[str]:
     return [sys.executable, __file__, "--run", str(n_jobs), str(store or ""), str(out)]
 
 
-def timed(*arguments) -> float:
-    start = time.perf_counter()
+def timed(*arguments) -> tuple[float, float]:
+    """Wall and CPU time of a run with its workers, s."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command(*arguments), check=True)
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, used
 
 
 def killed_half_way(store: Path, out: Path) -> float:
@@ -87,9 +91,9 @@ def main() -> int:
         first = killed_half_way(store, parallel)
         time.sleep(1.0)  # what the workers were writing is there now
         kept = {path: path.stat().st_mtime_ns for path in store.glob("[!.]*.nc")}
-        second = timed(2, store, parallel)
+        second, second_cpu = timed(2, store, parallel)
         untouched = sum(path.stat().st_mtime_ns == when for path, when in kept.items())
-        alone = timed(1, None, serial)
+        alone, alone_cpu = timed(1, None, serial)
         a, b = (nd.containers.store.read_tree(path, lazy=False).to_dataset() for path in (parallel, serial))
         n_failed = int((b["error"] != "").sum())
         same = a.drop_vars("runtime").identical(b.drop_vars("runtime"))
@@ -98,7 +102,10 @@ def main() -> int:
             f"median runtime of a cell: {b['runtime'].median(('circuit', 'observation', 'seed')).to_series().round(2)}"
         )
     print(f"{CELLS} cells, {N} neurons, {DURATION:g} s: {n_failed} failed")
-    print(f"killed after {first:.0f} s with {len(kept)} cells on disk; resumed in {second:.0f} s; serial {alone:.0f} s")
+    print(
+        f"killed after {first:.0f} s with {len(kept)} cells on disk; resumed in {second:.0f} s ({second_cpu:.0f} CPU s)"
+    )
+    print(f"serial {alone:.0f} s ({alone_cpu:.0f} CPU s)")
     print(f"finished cells that the second run left as they were: {untouched} of {len(kept)}")
     print(f"identical to serial: {same}")
     met = same and untouched == len(kept) and first + second < BAR and n_failed == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from neurodata.schema import METADATA_ATTR, OPERATIONS_ATTR
 
 
+@functools.cache
 def version() -> str:
-    """Version of the installed neurodata."""
+    """Version of the installed neurodata; looked up once, since every operation on data is logged with it."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
