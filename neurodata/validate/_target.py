@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from neurodata.validate._pieces import Pieces
@@ -13,14 +11,8 @@ from neurodata.validate.statistics import PerUnit
 SCALES = {"fast": 0.010, "middle": 0.100, "slow": 2.0}
 # Shared drives of each scale, at most.
 MOST_FACTORS = {"fast": 4, "middle": 4, "slow": 8}
-# Log-rate fluctuation is bounded: a unit that fires in bursts alone would otherwise ask for any.
-MOST_LOG_SD = 1.5
-
-
-class Shared(NamedTuple):
-    """Loadings (unit, factor) of the log rate on the shared drives of one time scale."""
-
-    loading: np.ndarray
+# Relative variance of a unit's rate, at most: a unit that fires in bursts alone would otherwise ask for any.
+MOST_VARIANCE = 30.0
 
 
 def window_share(width: float, tau: float) -> float:
@@ -58,8 +50,7 @@ def shared_loadings(pieces: Pieces, unit: PerUnit, slow_tau: float, rng: np.rand
         # Sampling error of an entry, from the widths that go into it: the counts are close to Poisson.
         row = np.linalg.inv(share)[list(scales).index(scale)]
         noise = np.sqrt(sum((a / np.sqrt(width)) ** 2 for a, width in zip(row, widths.values(), strict=True)) / seconds)
-        factors = _factorise(scaled, noise, MOST_FACTORS[scale])
-        loading = _bounded(factors / weight[:, None])
+        loading = _factorise(scaled, noise, MOST_FACTORS[scale], weight) / weight[:, None]
         # The sign of a factor means nothing; this one makes a common addition raise the mean correlation.
         loading *= np.where(loading.mean(axis=0) < 0, -1.0, 1.0)
         whole = np.empty((n_units, loading.shape[1]))
@@ -71,33 +62,29 @@ def shared_loadings(pieces: Pieces, unit: PerUnit, slow_tau: float, rng: np.rand
     return out
 
 
-def _bounded(loading: np.ndarray) -> np.ndarray:
-    length = np.sqrt((loading**2).sum(axis=1, keepdims=True))
-    return loading * np.minimum(1.0, MOST_LOG_SD / np.maximum(length, 1e-12))
-
-
-def _factorise(matrix: np.ndarray, noise: float, most: int) -> np.ndarray:
+def _factorise(matrix: np.ndarray, noise: float, most: int, weight: np.ndarray) -> np.ndarray:
     """Loadings (row, factor) whose products give the entries off the diagonal, which itself is unknown.
 
     Principal axes with the diagonal filled in by what the factors say, repeated; factors whose eigenvalue noise alone
-    would give (Wigner's edge, 2 sd sqrt(n)) are left out, but the first one is always kept.
+    would give (Wigner's edge, 2 sd sqrt(n)) are left out. What they leave of the mean entry, however weak, is given to
+    one more factor along `weight` (the same relative rate in all units). The factor with the largest mean comes first.
     """
     n = len(matrix)
     matrix = np.nan_to_num((matrix + matrix.T) / 2)
-    if n < 3:
-        shared = float(matrix[0, 1])
-        return np.full((n, 1), np.sqrt(max(shared, 0.0)))
+    pairs = np.triu_indices(n, 1)
     edge = 2.0 * noise * np.sqrt(n)
-    filled = matrix - np.diag(np.diag(matrix))
-    loading = np.zeros((n, 1))
-    for _ in range(30):
+    filled = matrix.copy()
+    np.fill_diagonal(filled, 0.0)
+    loading = np.zeros((n, 0))
+    for _ in range(30 if n > 2 else 0):
         values, vectors = np.linalg.eigh(filled)
         values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
         kept = values > edge
-        kept[0] = True
         loading = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
         np.fill_diagonal(filled, (loading**2).sum(axis=1))
-    return loading
+    rest = (matrix - loading @ loading.T)[pairs].mean() / np.outer(weight, weight)[pairs].mean()
+    factors = np.concatenate((weight[:, None] * np.sqrt(max(0.0, rest)), loading), axis=1)
+    return factors[:, np.argsort(-np.abs(factors.mean(axis=0)), kind="stable")]
 
 
 def private_sd(pieces: Pieces, unit: PerUnit, shared: dict[str, np.ndarray], scales: dict[str, float]) -> np.ndarray:
@@ -109,6 +96,16 @@ def private_sd(pieces: Pieces, unit: PerUnit, shared: dict[str, np.ndarray], sca
     width = pieces.windows.multiple[name] * pieces.windows.base
     excess = (unit.fano[name] - 1.0) / (unit.rate * width)
     explained = sum((loading**2).sum(axis=1) * window_share(width, scales[scale]) for scale, loading in shared.items())
-    variance = np.clip(np.where(np.isfinite(excess), excess, np.nan) - explained, 0.0, MOST_LOG_SD**2)
+    variance = np.clip(excess - explained, 0.0, MOST_VARIANCE)
     typical = np.nanmedian(variance) if np.isfinite(variance).any() else 0.0
     return np.sqrt(np.where(np.isfinite(variance), variance, typical))
+
+
+def as_log_rates(shared: dict[str, np.ndarray], private: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Loadings and private fluctuation of relative rates as those of log rates: a log-normal rate has the relative
+    variance exp(v) - 1 where its log has v.
+    """
+    total = private**2 + sum((loading**2).sum(axis=1) for loading in shared.values())
+    total = np.maximum(total, 1e-12)
+    factor = np.sqrt(np.log1p(np.minimum(total, MOST_VARIANCE)) / total)
+    return {scale: loading * factor[:, None] for scale, loading in shared.items()}, private * factor

@@ -19,8 +19,8 @@ from neurodata.validate._target import SCALES
 PROBABILITY, SIGMA, INHIBITION = 0.1, 0.5, 4.0
 DELAYS = (0.001, 0.004)
 EXCITATORY = 0.8
-# mV: fast fluctuation of the free membrane by background spikes of `BACKGROUND_PSP` mV, half of them inhibitory.
-FAST_SD, BACKGROUND_PSP = 4.0, 1.0
+# PSP of background spikes, half of them inhibitory, mV.
+BACKGROUND_PSP = 1.0
 DT = 5e-4
 # Rates are matched down to this, Hz.
 SLOWEST = 0.005
@@ -34,6 +34,8 @@ class Knobs:
     ----------
     reset : float
         mV; the nearer to the threshold, the more spikes come in bursts.
+    noise : float
+        mV; fast fluctuation of the free membrane by background spikes.
     private : float
         Factor on the private slow fluctuation.
     private_tau, slow_tau : float
@@ -41,16 +43,17 @@ class Knobs:
     fast, middle, slow : float
         Factors on the loadings of the shared drives of each time scale.
     fast_common, middle_common, slow_common : float
-        Added to the loading of every unit on the first shared drive, log rate.
+        Added to the loading of every unit on the shared drive that most have in common, log rate.
     """
 
     reset: float = -57.0
+    noise: float = 4.0
     private: float = 1.0
     private_tau: float = 0.3
     slow_tau: float = 2.0
-    fast: float = 1.0
-    middle: float = 1.0
-    slow: float = 1.0
+    fast: float = 1.5
+    middle: float = 1.2
+    slow: float = 1.2
     fast_common: float = 0.0
     middle_common: float = 0.0
     slow_common: float = 0.0
@@ -142,7 +145,7 @@ class Curve(NamedTuple):
         return np.interp(log_rate, np.maximum.accumulate(self.log_rate(grid)), grid)
 
 
-def background(sd: float = FAST_SD, neuron: LIF | None = None) -> tuple[PoissonInput, ...]:
+def background(sd: float, neuron: LIF | None = None) -> tuple[PoissonInput, ...]:
     """Excitatory and inhibitory background spikes that make the free membrane fluctuate by `sd` mV around the bias.
 
     Campbell's theorem for an exponential synapse on a leaky membrane:
@@ -159,13 +162,13 @@ def background(sd: float = FAST_SD, neuron: LIF | None = None) -> tuple[PoissonI
 TYPICAL_SLOPE = 0.4
 
 
-def f_i_curve(knobs: Knobs, level: float, rng: np.random.Generator, seconds: float = 50.0, n: int = 48) -> Curve:
+def f_i_curve(knobs: Knobs, level: float, rng: np.random.Generator, seconds: float = 30.0, n: int = 48) -> Curve:
     """Measure how log rate grows with bias, without connections and shared drives."""
     bias = np.linspace(3.0, 32.0, n)
     sd = knobs.private * level / TYPICAL_SLOPE
     noise = OU(sd, knobs.private_tau) if sd > 0 else None
     population = Population(
-        "pilot", n, neuron=LIF(v_reset=knobs.reset), bias=bias, background=background(), noise=noise
+        "pilot", n, neuron=LIF(v_reset=knobs.reset), bias=bias, background=background(knobs.noise), noise=noise
     )
     trains = simulate(Circuit((population,), dt=DT), np.arange(n), seconds, rng)
     count = (trains.last - trains.first).astype(float)
@@ -222,7 +225,7 @@ def build(
         populations.append(
             Population(
                 f"{'E' if neurons.sign[p] > 0 else 'I'}{p}", int(end - begin), sign=int(neurons.sign[p]),
-                neuron=LIF(v_reset=knobs.reset), bias=bias[begin:end], background=background(),
+                neuron=LIF(v_reset=knobs.reset), bias=bias[begin:end], background=background(knobs.noise),
                 noise=curves[float(neurons.level[p])].noise,
             )
         )  # fmt: skip

@@ -17,7 +17,7 @@ from neurodata.simulate.observation.base import Stage
 from neurodata.validate._pieces import Counted, Trains, gather, some_units, windows, windows_of
 from neurodata.validate._recorded import Binned, Recorded
 from neurodata.validate._search import STEPS, Bench, Goal, search
-from neurodata.validate._target import SCALES, private_sd, shared_loadings
+from neurodata.validate._target import SCALES, as_log_rates, private_sd, shared_loadings
 from neurodata.validate._twin import Knobs, lay_out
 from neurodata.validate.statistics import DESCRIPTION, GIVEN, per_unit, read, recording_statistics, summarise
 
@@ -66,17 +66,18 @@ class Match:
     @property
     def score(self) -> float:
         """Part of the statistics (those that can be compared and are not given) within 20 %."""
-        compared = self.table["within"].values[self._compared]
+        compared = self.table["within"].values[self.compared]
         return float(compared.mean()) if compared.size else float("nan")
 
     @property
-    def _compared(self) -> np.ndarray:
+    def compared(self) -> np.ndarray:
+        """Which statistics can be compared, (statistic,): known of the recording, and not given."""
         return np.isfinite(self.table["recording"].values) & ~self.table["given"].values
 
     @property
     def missed(self) -> list[str]:
         """Names of the statistics that are off by more than 20 %."""
-        off = self._compared & ~self.table["within"].values
+        off = self.compared & ~self.table["within"].values
         return [str(name) for name in self.table["statistic"].values[off]]
 
     def twin(self, *, seed: int | None = None, epsp: float | None = None, n_rounds: int = 2) -> Circuit:
@@ -133,7 +134,7 @@ def match(
     *,
     epsp: float = 0.24,
     max_units: int = MOST_UNITS,
-    n_rounds: int = 6,
+    n_rounds: int = 8,
     n_checks: int = 3,
     rng: RNGLike = None,
     n_jobs: int = 1,
@@ -177,9 +178,10 @@ def match(
 
     Rates are matched neuron by neuron: the bias comes from a measured rate-over-bias curve and is corrected after each
     simulation. Loadings start from a factor analysis of the units' count covariances (their growth with the width of
-    the bins tells the time scales apart), private fluctuation from the Fano factors. Ten common knobs are then turned
-    by Gauss-Newton steps: the reset voltage (bursts or regular spikes), strength and time scale of the private
-    fluctuation, time scale of the slow drives, and strength and common part of the shared drives of each scale.
+    the bins tells the time scales apart), private fluctuation from the Fano factors. Eleven common knobs are then
+    turned by Gauss-Newton steps: the reset voltage and the fast noise (bursts or regular spikes), strength and time
+    scale of the private fluctuation, time scale of the slow drives, and strength and common part of the shared drives
+    of each scale.
 
     Simulations of the search last at most 600 s, and 40 000 s over the number of neurons, at least 60 s; those of the
     check 200 000 s over the number of neurons. Where the recording is longer, its statistics are means over windows of
@@ -253,7 +255,7 @@ def _bench(
     unit = per_unit(pieces)
     slow = SCALES["slow"]
     shared = shared_loadings(pieces, unit, slow, rng)
-    private = private_sd(pieces, unit, shared, SCALES)
+    shared, private = as_log_rates(shared, private_sd(pieces, unit, shared, SCALES))
     n = unit.rate.size
     n_hidden = max(FEWEST_NEURONS - n, min(n, MOST_HIDDEN))
     # A silent unit might have fired now and then: a fifth of a spike is expected of it.
@@ -264,12 +266,11 @@ def _bench(
     error = dict(zip(statistics["statistic"].values.tolist(), statistics["error"].values, strict=True))
     names = [name for name in DESCRIPTION if name not in GIVEN and np.isfinite(value[name])]
     # Rates are matched neuron by neuron, not by the knobs.
-    turned = [name for name in names if not name.startswith(("rate_", "silent_"))]
-    scale = {
-        name: 0.1 + 0.5 * min(2.0, float(np.nan_to_num(error[name])) / max(abs(value[name]), 1e-12)) for name in turned
-    }
-    goal = Goal({name: value[name] for name in names}, scale)
-    return Bench(neurons, shape, goal, seconds, epsp, int(rng.integers(2**31)))
+    errors = {name: float(np.nan_to_num(error[name])) for name in names if not name.startswith(("rate_", "silent_"))}
+    goal = Goal({name: value[name] for name in names}, errors)
+    return Bench(
+        neurons, shape, goal, seconds, epsp, int(rng.integers(2**31)), float(np.clip(duration / 30.0, 1.0, 8.0))
+    )
 
 
 def _means(data: Trains | Counted, shape: Any, seconds: float) -> dict[str, float]:

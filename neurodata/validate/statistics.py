@@ -272,11 +272,9 @@ def _population(parts: list[np.ndarray], pieces: Pieces) -> dict[str, float]:
     width = pieces.windows.population * pieces.windows.base
     skewness = float(((joined - mean) ** 3).mean() / sd**3)
     n_lags = max(2, round(LONGEST_LAG / width))
-    rises, lagged, n_lagged = 0, np.zeros(n_lags), np.zeros(n_lags)
+    lagged, n_lagged = np.zeros(n_lags), np.zeros(n_lags)
     for part in parts:
         z = (part - mean) / sd
-        above = z > BURST
-        rises += int(above[:1].sum() + (above[1:] & ~above[:-1]).sum())
         for lag in range(1, min(n_lags, z.size - 1) + 1):
             lagged[lag - 1] += z[lag:] @ z[:-lag]
             n_lagged[lag - 1] += z.size - lag
@@ -286,4 +284,26 @@ def _population(parts: list[np.ndarray], pieces: Pieces) -> dict[str, float]:
     timescale = np.nan
     if autocorrelation.size and autocorrelation[0] > 3.0 / np.sqrt(joined.size):
         timescale = width * float(autocorrelation.sum() / autocorrelation[0])
-    return dict(zip(names, (float(sd / mean), skewness, rises / (joined.size * width), timescale), strict=True))
+    return dict(
+        zip(
+            names,
+            (float(sd / mean), skewness, _rises(parts, mean + BURST * sd) / (joined.size * width), timescale),
+            strict=True,
+        )
+    )
+
+
+def _rises(parts: list[np.ndarray], threshold: float) -> float:
+    """How often counts rise above a threshold.
+
+    Counts are whole numbers, and with few of them in a bin the rises would jump with the threshold. As if each count
+    stood for the numbers within a half of it, rises above the next lower and the next higher number are weighted.
+    """
+    lower = int(np.floor(threshold + 0.5))
+    share = threshold + 0.5 - lower
+    total = 0.0
+    for level, weight in ((lower, 1.0 - share), (lower + 1, share)):
+        for part in parts:
+            above = part >= level
+            total += weight * float(above[:1].sum() + (above[1:] & ~above[:-1]).sum())
+    return total

@@ -74,8 +74,13 @@ class TestAgainstLoops:
         z = (counts - counts.mean()) / counts.std()
         assert value(found, "population_cv") == pytest.approx(counts.std() / counts.mean(), rel=1e-3)
         assert value(found, "population_skewness") == pytest.approx((z**3).mean(), rel=1e-2)
-        rises = sum(z[k] > 2 and z[k - 1] <= 2 for k in range(1, z.size))
-        assert value(found, "burst_rate") == pytest.approx(rises / 60.0, abs=2 / 60.0)
+        # Rises above the whole numbers on either side of the threshold, by how near the threshold is to each.
+        threshold = counts.mean() + 2 * counts.std()
+        levels = [k for k in range(100) if abs(k - 0.5 - threshold) < 1]
+        weights = [1 - abs(k - 0.5 - threshold) for k in levels]
+        assert sum(weights) == pytest.approx(1.0)
+        rises = [sum(counts[i] >= k > counts[i - 1] for i in range(1, counts.size)) for k in levels]
+        assert value(found, "burst_rate") == pytest.approx(np.dot(weights, rises) / 60.0, abs=2 / 60.0)
 
 
 class TestTheory:
