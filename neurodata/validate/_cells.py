@@ -203,11 +203,17 @@ def _run_cell(task: Task, view: View, cell: Cell, blind: xr.DataTree, truth: xr.
     seed = int(np.random.SeedSequence(streams).generate_state(1)[0])
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
+        said, held_out = None, ""
         # A copy, so that a model which writes into its data does not change those of the next.
-        said, error = _attempt("fit", lambda: _ask(task, _fresh(estimator, seed), prepare, blind.copy(deep=True)))
+        data, error = _attempt("prepare", partial(prepare, blind.copy(deep=True)))
+        if not error:
+            said, error = _attempt("fit", lambda: _ask(_fresh(estimator, seed), data))
+        if said is not None and task.held_out:
+            bits, held_out = _attempt("held-out part", lambda: _predict(_fresh(estimator, seed), data))
+            said = said if bits is None else said.assign({PREDICTIVE: bits})
         outcome = _unreached(task, cell, error)
         if said is not None:
-            _score(task, said, truth, outcome)
+            _score(task, said, truth, outcome, held_out)
     outcome.warning = "\n".join(dict.fromkeys(f"{type(w.message).__name__}: {w.message}" for w in given))
     outcome.runtime = time.perf_counter() - start
     return outcome
@@ -226,22 +232,18 @@ def _fresh(estimator: Any, seed: int) -> Any:
     return model.set_params(**changes)
 
 
-def _ask(task: Task, model: Any, prepare: Callable[[xr.DataTree], Any], blind: xr.DataTree) -> xr.Dataset:
-    """Fit, and collect what the model claims; its predictive score comes from a second fit to the first part."""
-    from sklearn.base import clone
-
+def _ask(model: Any, data: Any) -> xr.Dataset:
+    """Fit to everything, and collect what the model claims."""
     from neurodata.validate.claims import claims
 
-    data = prepare(blind)
-    unfitted = clone(model) if hasattr(model, "get_params") else copy.deepcopy(model)
     # A model's own word on its predictive score would be about data that it was fitted to.
-    said = claims(model.fit(data) or model, data).drop_vars(PREDICTIVE, errors="ignore")
-    if task.held_out and hasattr(model, "score"):
-        parts = split_held_out(data)
-        if parts is not None:
-            train, test = parts
-            said = said.assign({PREDICTIVE: float((unfitted.fit(train) or unfitted).score(test))})
-    return said
+    return claims(model.fit(data) or model, data).drop_vars(PREDICTIVE, errors="ignore")
+
+
+def _predict(model: Any, data: Any) -> float | None:
+    """The score of the last part of the data by a fit to the first; None for models and data that have no such."""
+    parts = split_held_out(data) if hasattr(model, "score") else None
+    return None if parts is None else float((model.fit(parts[0]) or model).score(parts[1]))
 
 
 def split_held_out(data: Any) -> tuple[Any, Any] | None:
@@ -286,15 +288,16 @@ def split_held_out(data: Any) -> tuple[Any, Any] | None:
     return (train[0] if len(train) == 1 else train), (test[0] if len(test) == 1 else test)
 
 
-def _score(task: Task, said: xr.Dataset, truth: xr.Dataset, outcome: Outcome) -> None:
-    """Fill in scores and curves; a metric that fails takes nothing from the others."""
-    problems = []
+def _score(task: Task, said: xr.Dataset, truth: xr.Dataset, outcome: Outcome, held_out: str) -> None:
+    """Fill in scores and curves; a metric that fails takes nothing from the others, nor does the held-out part."""
+    problems = [held_out]
     for metric in task.metrics:
         value, error = _attempt(f"metric {metric.name}", partial(metric.function, said, truth))
         chance, _ = _attempt("chance", partial(metric.chance_level, truth))
         outcome.score[metric.name] = np.nan if value is None else float(value)
         outcome.chance[metric.name] = np.nan if chance is None else chance
-        outcome.status[metric.name] = FAILED if error else (NOT_APPLICABLE if np.isnan(value) else OK)
+        broken = error or (held_out if PREDICTIVE in metric.needs else "")
+        outcome.status[metric.name] = FAILED if broken else (NOT_APPLICABLE if np.isnan(value) else OK)
         problems.append(error)
     drawn, error = _attempt("curves", lambda: curves(said, truth))
     outcome.curve = outcome.curve if drawn is None else drawn

@@ -241,17 +241,17 @@ def test_warnings_of_a_cell_are_kept_with_it():
     assert (result.status.sel(model="warner", circuit="static") == "ok").all()
 
 
-def _damage_middle(path):
+def _flip_every_hundredth(path):
+    """Some of it in the numbers, whatever the layout of the file."""
     data = bytearray(path.read_bytes())
-    start = data.index(b"not applicable") if b"not applicable" in data else len(data) // 2
-    data[start : start + 8] = bytes(255 - byte for byte in data[start : start + 8])
+    data[512::100] = bytes(255 - byte for byte in data[512::100])
     path.write_bytes(data)
 
 
 DAMAGES = {
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-400]),
     "empty": lambda path: path.write_bytes(b""),
-    "flipped": _damage_middle,
+    "flipped": _flip_every_hundredth,
     "of another key": lambda path: path.write_bytes(sorted(path.parent.glob("*.nc"))[-1].read_bytes()),
 }
 
@@ -429,6 +429,28 @@ def test_the_predictive_score_is_of_data_that_were_held_out():
     assert float(train.time[0]) == pytest.approx(0.01)
     assert result.score.sel(model="c").item() == pytest.approx(8.01)
     assert Claimer.seen[0]["rng"] == Claimer.seen[1]["rng"]
+
+
+def test_a_held_out_part_that_fails_takes_nothing_from_the_other_scores():
+    class Short(Claimer):
+        def score(self, data):
+            raise ValueError("too short")
+
+    bits = Metric("bits", ("bits_per_spike",), lambda claims, truth: claims["bits_per_spike"])
+    result = grid(
+        {"c": (Short(), COUNTS)}, {"static": circuits()["static"]}, metrics=["ap", bits], seeds=1, duration=10.0
+    )
+    one = result.sel(model="c").squeeze()
+    assert one.status.values.tolist() == ["ok", "failed"]
+    assert one.error.item() == "held-out part: ValueError: too short"
+
+
+def test_a_preparation_that_fails_says_so():
+    def no(rec):
+        raise ValueError("no trials")
+
+    result = grid({"c": (Claimer(), no)}, circuits(), **SETTINGS)
+    assert set(result.error.sel(model="c").values.ravel()) == {"prepare: ValueError: no trials"}
 
 
 def test_without_a_predictive_metric_there_is_one_fit():
