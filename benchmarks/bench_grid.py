@@ -1,6 +1,6 @@
 """Bar: a grid of 2 models x 6 circuits x 3 observations x 3 seeds, killed half way, resumes, under 10 min, as serial.
 
-With the four baselines that are 324 cells, of 40 neurons and 60 s. It is run with 2 workers, its process is killed
+With the four baselines that are 324 cells, of 30 neurons and 60 s. It is run with 2 workers, its process is killed
 (SIGKILL) when half of the cells are on disk, and it is run again on the same store. The two runs together have to take
 under 10 minutes, the second must not do again what was finished, and the result has to be identical, apart from
 runtimes, to that of one process without a store.
@@ -23,7 +23,7 @@ import xarray as xr
 import neurodata as nd
 
 BAR = 600.0
-N, DURATION, SEEDS = 40, 60.0, 3
+N, DURATION, SEEDS = 30, 60.0, 3
 CELLS = 6 * 6 * 3 * 3
 
 

@@ -256,6 +256,11 @@ DAMAGES = {
 }
 
 
+# h5netcdf closes in __del__ what it could not open, and fails at that.
+FAILED_CLOSE = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@FAILED_CLOSE
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cell_is_run_again_with_a_warning(tmp_path, damage):
     models = {"claimer": (Claimer(), COUNTS)}
@@ -267,8 +272,7 @@ def test_a_damaged_cell_is_run_again_with_a_warning(tmp_path, damage):
     same(grid(models, circuits(), **SETTINGS, store=tmp_path), first)
 
 
-# h5netcdf closes in __del__ what it could not open, and fails at that.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@FAILED_CLOSE
 def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
     """Numbers and text of a cell are summed in the file; what is read back is right, or refused."""
     names = ["ap", "auroc"]
