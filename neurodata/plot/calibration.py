@@ -65,8 +65,11 @@ def sbc_ecdf(result: xr.Dataset, ax: Axes | None = None) -> Axes:
         text = str(result["quantity"].values[k]) + ("" if passed[k] else " (failed)")
         ax.plot(x, y, color=ink, lw=1.2 if passed[k] else 2.2, label=text if named else None)
         shown += named
+    low, high = ax.get_ylim()
+    # Room for the legend above the lines.
+    ax.set_ylim(low, high + 0.3 * (high - low))
     ax.set(xlim=(0, 1), xlabel="rank of the truth among the draws (fraction)", ylabel="ECDF - uniform")
-    ax.legend(fontsize=8, frameon=False, loc="best")
+    ax.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
     note(ax, f"{passed.sum()} of {passed.size} passed, {result.sizes['simulation']} simulations")
     return ax
 

@@ -385,9 +385,9 @@ def _verdict(result: xr.Dataset, n_draws: int) -> str:
         lines.append(f"  {result.quantity.values[k]}: {size}; {_direction(result['rank'].values[k], n_draws)}")
     if (~passed).sum() > 20:
         lines.append(f"  and {(~passed).sum() - 20} more")
-    typical = np.array(
-        [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in result["ess"]]
-    )
+    # A quantity that is constant in a simulation has no ess there. (xarray's median would compile numbagg, if there.)
+    finite = [row[np.isfinite(row)] for row in result["ess"].values]
+    typical = np.array([np.median(row) if row.size else np.nan for row in finite])
     if (typical < _LEAST_ESS * n_draws).any():
         worst = int(np.nanargmin(typical))
         lines.append(
