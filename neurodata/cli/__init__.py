@@ -1,4 +1,4 @@
-"""The command line: `neurodata readers | info | convert | analyze | demo`."""
+"""The command line: `neurodata readers | info | convert | analyze | trust | demo`."""
 
 from __future__ import annotations
 

@@ -49,10 +49,8 @@ def analyze(arguments: argparse.Namespace) -> None:
     """Analyse a recording and write the report."""
     from neurodata.cli.analyze import analyze
 
-    given = Path(arguments.path).expanduser()
-    stem = (given.resolve().stem if given.is_file() else given.resolve().name) or "recording"
     try:
-        outcome = analyze(arguments, arguments.out if arguments.out is not None else Path(f"{stem}-report"))
+        outcome = analyze(arguments, _folder(arguments, "report"))
     except MissingOptionError as error:
         if "sampling_rate" in str(error):
             error.add_note("on the command line: --sampling-rate HZ")
@@ -61,6 +59,17 @@ def analyze(arguments: argparse.Namespace) -> None:
         _say(line)
     _note(outcome.problems)
     _say(f"report: {outcome.path}")
+
+
+def trust(arguments: argparse.Namespace) -> None:
+    """Say how far an analysis of a recording can be believed."""
+    from neurodata.cli.trust import trust
+
+    outcome = trust(arguments, _folder(arguments, "trust"))
+    for line in outcome.verdict:
+        _say(line)
+    _note(outcome.problems)
+    _say(f"verdict: {outcome.path}")
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -89,6 +98,15 @@ def demo(arguments: argparse.Namespace) -> None:
     for _, name, verdict in entries:
         _say(f"{name}: {verdict[0]}")
     _say(f"reports: {path}")
+
+
+def _folder(arguments: argparse.Namespace, kind: str) -> Path:
+    """Where results go: --out, or a folder here named after the recording."""
+    if arguments.out is not None:
+        return arguments.out
+    given = Path(arguments.path).expanduser()
+    stem = (given.resolve().stem if given.is_file() else given.resolve().name) or "recording"
+    return Path(f"{stem}-{kind}")
 
 
 def _say(text: str) -> None:

@@ -76,6 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
     analyze.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: NAME-report, here)")
     _add_settings(analyze)
 
+    trust = commands.add_parser("trust", help="say how far an analysis of a recording can be believed")
+    _add_input(trust)
+    trust.add_argument("--analysis", metavar="NAME", default="states", help="states or connections (states)")
+    trust.add_argument("--twins", type=whole, default=3, metavar="N", help="simulated twins of each kind (3)")
+    trust.add_argument("--jobs", type=whole, default=1, metavar="N", help="twins at a time (1)")
+    trust.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: NAME-trust, here)")
+    _add_settings(trust)
+
     demo = commands.add_parser("demo", help="analyse the example recordings")
     demo.add_argument(
         "--out", type=Path, default=Path("demo-report"), metavar="DIR", help="folder of the reports (demo-report)"

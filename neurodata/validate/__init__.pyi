@@ -11,3 +11,4 @@ from .report import report as report
 from .match import Match as Match
 from .match import match as match
 from .statistics import recording_statistics as recording_statistics
+from .trust import trust as trust

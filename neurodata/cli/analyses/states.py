@@ -63,6 +63,12 @@ def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
     )
 
 
+def fitted(prepared: Prepared, settings: Settings) -> HMMGLM:
+    """The model of this analysis on all data, its precision chosen on two thirds of them."""
+    ridge = _choose_ridge([prepared.counts], settings, prepared)
+    return _model(settings.n_states, ridge, settings, prepared).fit(prepared.counts)
+
+
 _CAVEATS = [
     "The held-out score says how well the model predicts data it has not seen; it does not say that brain states "
     "exist. Slow drifts of the electrodes or of arousal can look like states.",
