@@ -84,11 +84,11 @@ class Queue(NamedTuple):
 
 
 class Spikes(NamedTuple):
-    """Spikes so far: `step`, `source`; `count[0]` of them; from `held[0]` on they may be refractory still."""
+    """Spikes so far: `step`, `source`; `total[0]` of them; from `held[0]` on they may be refractory still."""
 
     step: np.ndarray
     source: np.ndarray
-    count: np.ndarray
+    total: np.ndarray
     held: np.ndarray
 
 
@@ -277,7 +277,7 @@ def _update(lo, hi, state, p, kind, has_gain, rng):
 @numba.njit(cache=True, error_model="numpy")
 def _hold(step, v, cells, spikes, longest):
     """Put refractory neurons, wherever a step has taken them, back to reset. They are among the latest spikes."""
-    count, held = spikes.count[0], spikes.held[0]
+    count, held = spikes.total[0], spikes.held[0]
     while held < count and spikes.step[held] + longest < step:
         held += 1
     spikes.held[0] = held
@@ -290,7 +290,7 @@ def _hold(step, v, cells, spikes, longest):
 @numba.njit(cache=True, error_model="numpy")
 def _fire(step, lo, hi, state, p, adex, spikes):
     """Reset neurons above threshold and write them down."""
-    count = spikes.count[0]
+    count = spikes.total[0]
     for i in range(lo, hi):
         if state.v[i] >= p[SPIKE]:
             state.v[i] = p[RESET]
@@ -299,7 +299,7 @@ def _fire(step, lo, hi, state, p, adex, spikes):
             count += 1
             if adex:
                 state.adapt[i] += p[ADAPT_B]
-    spikes.count[0] = count
+    spikes.total[0] = count
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -309,7 +309,7 @@ def _more_spikes(spikes):
     source = np.empty(2 * spikes.step.size, dtype=np.int64)
     step[: spikes.step.size] = spikes.step
     source[: spikes.step.size] = spikes.source
-    return Spikes(step, source, spikes.count, spikes.held)
+    return Spikes(step, source, spikes.total, spikes.held)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -488,7 +488,7 @@ def advance(begin, end, dt, state, cells, edges, slow, plastic, background, queu
     bg_rate, bg_jump, bg_receptor, bg_population = background
     flagged = np.empty(n // BLOCK + cells.kind.size + 1, dtype=np.int64)
     for step in range(begin, end):
-        if spikes.count[0] + n > spikes.step.size:
+        if spikes.total[0] + n > spikes.step.size:
             spikes = _more_spikes(spikes)
         if step % slow.steps == 0:
             if plastic.rule[0] > 0.0 and plastic.rule[5] > 0.0 and step > 0:
@@ -507,7 +507,7 @@ def advance(begin, end, dt, state, cells, edges, slow, plastic, background, queu
                 hits += flagged[at]
                 at += 1
         _hold(step, state.v, cells, spikes, longest)
-        fresh = spikes.count[0]
+        fresh = spikes.total[0]
         if hits > 0:
             at = 0
             for p in range(cells.kind.size):
@@ -517,7 +517,7 @@ def advance(begin, end, dt, state, cells, edges, slow, plastic, background, queu
                         _fire(step, lo, hi, state, cells.parameters[p], cells.kind[p] >= ADEX_CURRENT, spikes)
                     at += 1
         z = slow.state[step // slow.steps]
-        n_fresh = spikes.count[0] - fresh
+        n_fresh = spikes.total[0] - fresh
         if n_fresh > 0:
             state.frame_spikes[0] += n_fresh
             for k in range(fresh, fresh + n_fresh):

@@ -33,7 +33,7 @@ from neurodata.simulate.activity import (
 )
 from neurodata.simulate.inputs import Inputs
 from neurodata.simulate.network import Network
-from neurodata.simulate.neurons import AdEx, ConductanceSynapses, Synapses, jump_for_psp
+from neurodata.simulate.neurons import AdEx, ConductanceSynapses, jump_for_psp
 
 if TYPE_CHECKING:
     from neurodata.simulate.circuit import Circuit, Population
@@ -64,23 +64,24 @@ class Ready(NamedTuple):
 class _Watch:
     """Called every `STRETCH`: stops the network when it explodes, and tells how far it is."""
 
-    def __init__(self, max_rate: float, progress: Progress):
-        self.max_rate, self.progress = max_rate, progress
-        self.seen, self.time = 0, 0.0
+    def __init__(self, dt: float, max_rate: float, progress: Progress):
+        self.dt, self.max_rate, self.progress = dt, max_rate, progress
+        self.n_spikes = self.step = 0
         self.error: SimulationError | None = None
 
-    def look(self, now: float, ready: Ready) -> None:
-        """`now` in s."""
-        total = sum(int(monitor.num_spikes) for monitor in ready.monitors)
-        if now > self.time:
+    def look(self, step: int, ready: Ready) -> None:
+        """What happened up to `step`."""
+        n_spikes = sum(int(monitor.num_spikes) for monitor in ready.monitors)
+        if step > self.step:
+            begin, end = self.step * self.dt, step * self.dt
             try:
-                check_alive(total - self.seen, self.time, now, ready.voltage(), self.max_rate)
+                check_alive(n_spikes - self.n_spikes, begin, end, ready.voltage(), self.max_rate)
             except SimulationError as error:
                 # An exception inside brian2's loop would come out wrapped in one of its own.
                 self.error = error
                 ready.network.stop()
-            self.progress.update(1)
-        self.seen, self.time = total, now
+            self.progress.update(step - self.step)
+        self.n_spikes, self.step = n_spikes, step
 
 
 def simulate_brian2(
@@ -106,11 +107,21 @@ def simulate_brian2(
     SimulationError
         When the mean rate of any 100 ms is above `max_rate`, or a voltage is no longer finite.
     """
+    refuse(
+        "brian2",
+        {
+            "states that switch coupling": bool((inputs.coupling != 1.0).any()),
+            "plasticity": circuit.plasticity is not None,
+            "a modulator": circuit.modulator is not None,
+        },
+        "engine='numba'",
+    )
     brian2 = import_brian2()
     with own_state(brian2, rng):
         ready = build_brian2(brian2, circuit, network, inputs, rng, max_rate, progress)
-        progress.start(math.ceil(n_steps * circuit.dt / STRETCH), "simulating")
+        progress.start(n_steps, "simulating")
         ready.network.run(n_steps * circuit.dt * brian2.second, namespace={})
+        progress.update(n_steps - ready.watch.step)
         progress.close()
         if ready.watch.error is not None:
             raise ready.watch.error
@@ -164,15 +175,6 @@ def build_brian2(
     progress: Progress | None = None,
 ) -> Ready:
     """A brian2 network with the edges of `network`, not yet run."""
-    refuse(
-        "brian2",
-        {
-            "states that switch coupling": bool((inputs.coupling != 1.0).any()),
-            "plasticity": circuit.plasticity is not None,
-            "a modulator": circuit.modulator is not None,
-        },
-        "engine='numba'",
-    )
     has_gain = bool((inputs.state_gain != 1.0).any())
     voltage = starting_voltage(circuit, rng)
     parts = _merged(circuit, network)
@@ -180,13 +182,14 @@ def build_brian2(
     moves = circuit.states is not None or inputs.signal.shape[1] > 0
     net = brian2.Network()
     groups, monitors = [], []
-    for first, last, population in parts:
-        group = _group(brian2, circuit, clock, population, last - first, has_gain)
+    for k, (first, last, population) in enumerate(parts):
+        # Fixed names: brian2 compiles again for every new one.
+        group = _group(brian2, circuit, clock, population, last - first, has_gain, f"neurodata_neurons_{k}")
         group.v = voltage[first:last]
         noise = population.noise
         if noise is not None and noise.sd > 0 and noise.tau > 0:
             group.noise = _current_sd(population) * rng.standard_normal(last - first)
-        monitor = brian2.SpikeMonitor(group)
+        monitor = brian2.SpikeMonitor(group, name=f"neurodata_spikes_{k}")
         net.add(group, *group.contained_objects, monitor)
         net.add(_background(brian2, circuit, population, group))
         groups.append(group)
@@ -201,7 +204,7 @@ def build_brian2(
 
     set_frame(0)
     net.add(_synapses(brian2, circuit, network, clock, parts, groups))
-    watch = _Watch(max_rate, progress or Silent())
+    watch = _Watch(circuit.dt, max_rate, progress or Silent())
     ready = Ready(net, groups, monitors, [first for first, _, _ in parts], watch)
     frame_steps, stretch_steps = round(circuit.frame / circuit.dt), max(1, round(STRETCH / circuit.dt))
     step = 0
@@ -212,7 +215,7 @@ def build_brian2(
         if moves and step % frame_steps == 0 and step // frame_steps < inputs.state.size:
             set_frame(step // frame_steps)
         if step % stretch_steps == 0:
-            watch.look(step * circuit.dt, ready)
+            watch.look(step, ready)
         step += 1
 
     net.add(slowly)
@@ -239,14 +242,19 @@ def _current_sd(population: Population) -> float:
     return noise.sd * math.sqrt((noise.tau + population.neuron.tau_m) / noise.tau)
 
 
-def _group(brian2: ModuleType, circuit: Circuit, clock: Any, population: Population, n: int, has_gain: bool) -> Any:
+def _group(
+    brian2: ModuleType, circuit: Circuit, clock: Any, population: Population, n: int, has_gain: bool, name: str
+) -> Any:
     neuron, synapses, noise, dt = population.neuron, population.synapses, population.noise, circuit.dt
     second = brian2.second
     adex, conductance = isinstance(neuron, AdEx), isinstance(synapses, ConductanceSynapses)
     names = {f.name: getattr(neuron, f.name) for f in dataclasses.fields(neuron)}
     names = {k: v * second if k in ("tau_m", "tau_w") else v for k, v in names.items() if k != "refractory"}
     # brian2's solution divides by the difference of the time constants: where they are equal, one part in a million.
-    nudged = {k: tau * (1 + 1e-6) if tau == neuron.tau_m else tau for k, tau in _taus(synapses).items()}
+    nudged = {
+        k: tau * (1 + 1e-6) if tau == neuron.tau_m else tau
+        for k, tau in (("tau_e", synapses.tau_e), ("tau_i", synapses.tau_i))
+    }
     names |= {"leak": neuron.leak} | {k: tau * second for k, tau in nudged.items()}
     gain = "gain * " if has_gain else ""
     if conductance:
@@ -278,6 +286,7 @@ def _group(brian2: ModuleType, circuit: Circuit, clock: Any, population: Populat
         method="rk4" if adex else "exponential_euler" if conductance else "exact",
         clock=clock,
         namespace=names,
+        name=name,
     )
     if coloured:
         assert noise is not None
@@ -288,10 +297,6 @@ def _group(brian2: ModuleType, circuit: Circuit, clock: Any, population: Populat
         names["noise_step"] = noise.sd * math.sqrt(-math.expm1(-2.0 * dt / neuron.tau_m))
         group.run_regularly("v += noise_step * randn() * int(not_refractory)", when="after_groups")
     return group
-
-
-def _taus(synapses: Synapses) -> dict[str, float]:
-    return {"tau_e": synapses.tau_e, "tau_i": synapses.tau_i}
 
 
 def _background(brian2: ModuleType, circuit: Circuit, population: Population, group: Any) -> list[Any]:
@@ -315,8 +320,8 @@ def _synapses(
 ) -> list[Any]:
     """One `Synapses` per pair of groups and receptor; weights and delays that are all alike are stored once."""
     source, out = network.source, []
-    for (pre_first, pre_last, _), pre_group in zip(parts, groups, strict=True):
-        for (post_first, post_last, _), post_group in zip(parts, groups, strict=True):
+    for k, ((pre_first, pre_last, _), pre_group) in enumerate(zip(parts, groups, strict=True)):
+        for m, ((post_first, post_last, _), post_group) in enumerate(zip(parts, groups, strict=True)):
             inside = (source >= pre_first) & (source < pre_last)
             inside &= (network.post >= post_first) & (network.post < post_last)
             for receptor, target in enumerate(("g_e", "g_i")):
@@ -332,6 +337,7 @@ def _synapses(
                     on_pre=f"{target}_post += jump",
                     delay=delay[0] * brian2.second if one_delay else None,
                     clock=clock,
+                    name=f"neurodata_synapses_{k}_{m}_{target}",
                     namespace={"jump": float(jump[0])} if one_jump else {},
                 )
                 synapses.connect(i=source[edges] - pre_first, j=network.post[edges] - post_first)

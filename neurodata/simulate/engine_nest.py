@@ -67,7 +67,10 @@ def simulate_nest(
     SimulationError
         When the mean rate of any 100 ms is above `max_rate`, or a voltage is no longer finite.
     """
+    _refuse(circuit, inputs)
     nest = import_nest()
+    verbosity = nest.verbosity
+    nest.verbosity = nest.VerbosityLevel.ERROR
     try:
         ready = build_nest(nest, circuit, network, inputs, rng)
         progress.start(n_steps, "simulating")
@@ -77,8 +80,39 @@ def simulate_nest(
         check_alive(*last_stretch(step, n_steps, circuit.dt), np.asarray(ready.neurons.V_m), max_rate)
     finally:
         nest.ResetKernel()
+        nest.verbosity = verbosity
     time, neuron = in_order(step, neuron, circuit.dt)
     return Activity(time, neuron, engine="nest", version=nest.__version__)
+
+
+def _refuse(circuit: Circuit, inputs: Inputs) -> None:
+    refuse(
+        "nest",
+        {
+            "states that switch coupling": bool((inputs.coupling != 1.0).any()),
+            "plasticity": circuit.plasticity is not None,
+            "a modulator": circuit.modulator is not None,
+        },
+        "engine='numba'",
+    )
+    noises = [p.noise for p in circuit.populations if p.noise is not None and p.noise.sd > 0]
+    refuse(
+        "nest",
+        {
+            "states that switch gain": bool((inputs.state_gain != 1.0).any()),
+            "coloured noise": any(noise.tau > 0 for noise in noises),
+        },
+        "engine='numba' or 'brian2'",
+    )
+    microseconds = circuit.dt * 1e6
+    if abs(microseconds - round(microseconds)) > 1e-6 or microseconds < 0.5:
+        raise OptionError("a dt of whole microseconds for NEST", f"{circuit.dt:g} s", "round dt=")
+    moves = inputs.signal.shape[1] > 0 or len(inputs.state_drive) > 1
+    frame_steps = round(circuit.frame / circuit.dt)
+    if moves and frame_steps <= LATE:
+        raise OptionError(
+            "frames of two steps or more for NEST", f"{frame_steps}", "pass a longer frame= to the circuit"
+        )
 
 
 def import_nest() -> Any:
@@ -95,36 +129,15 @@ def import_nest() -> Any:
 
 def build_nest(nest: Any, circuit: Circuit, network: Network, inputs: Inputs, rng: np.random.Generator) -> Ready:
     """Fill NEST's kernel with the neurons, edges and inputs of a circuit."""
-    noises = [p.noise for p in circuit.populations if p.noise is not None and p.noise.sd > 0]
-    refuse(
-        "nest",
-        {
-            "states that switch gain": bool((inputs.state_gain != 1.0).any()),
-            "coloured noise": any(noise.tau > 0 for noise in noises),
-        },
-        "engine='numba' or 'brian2'",
-    )
-    refuse(
-        "nest",
-        {
-            "states that switch coupling": bool((inputs.coupling != 1.0).any()),
-            "plasticity": circuit.plasticity is not None,
-            "a modulator": circuit.modulator is not None,
-        },
-        "engine='numba'",
-    )
-    dt = round(circuit.dt * MS, 6)
-    if not math.isclose(dt * MS, round(dt * MS), abs_tol=1e-6) or dt * MS < 1:
-        raise OptionError("a dt of whole microseconds for NEST", f"{circuit.dt:g} s", "round dt=")
     nest.ResetKernel()
-    nest.verbosity = nest.VerbosityLevel.ERROR
+    dt = round(circuit.dt * MS, 6)
     nest.resolution = dt
     nest.local_num_threads = 1
     nest.rng_seed = int(rng.spawn(1)[0].integers(1, 2**31))
     voltage = starting_voltage(circuit, rng)
     recorder = nest.Create("spike_recorder", params={"time_in_steps": True})
     start = drive_of_frame(network, inputs, 0)
-    groups = [nest.Create(model, int(p.n), params=row) for p in circuit.populations for model, row in [_model(p)]]
+    groups = [nest.Create(model, int(p.n), params=row) for p in circuit.populations for model, row in [_model(p, dt)]]
     for population, group, begin, end in zip(
         circuit.populations, groups, network.bounds[:-1], network.bounds[1:], strict=True
     ):
@@ -174,14 +187,14 @@ def spikes_of(ready: Ready) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(events["times"], dtype=np.int64) - 1, np.asarray(events["senders"], dtype=np.int64) - first
 
 
-def _model(population: Population) -> tuple[str, dict[str, float]]:
+def _model(population: Population, dt: float) -> tuple[str, dict[str, float]]:
     neuron, synapses = population.neuron, population.synapses
     parameters = {
         "C_m": neuron.capacitance,
         "E_L": neuron.v_rest,
         "V_th": neuron.v_threshold,
         "V_reset": neuron.v_reset,
-        "t_ref": neuron.refractory * MS,
+        "t_ref": round(neuron.refractory * MS / dt) * dt,
         "tau_syn_ex": synapses.tau_e * MS,
         "tau_syn_in": synapses.tau_i * MS,
     }
@@ -230,10 +243,6 @@ def _slow_drive(nest: Any, circuit: Circuit, network: Network, inputs: Inputs, i
         loadings += list(inputs.state_drive)
     leak = np.array([p.neuron.leak for p in circuit.populations])[network.population]
     frame_steps = round(circuit.frame / circuit.dt)
-    if signals and frame_steps <= LATE:
-        raise OptionError(
-            "frames of more than one step for NEST", f"{frame_steps}", "pass a longer frame= to the circuit"
-        )
     for signal, loading in zip(signals, loadings, strict=True):
         changes = np.flatnonzero(np.diff(signal)) + 1
         reached = np.flatnonzero(loading)

@@ -61,12 +61,12 @@ class Ready:
     @property
     def spike_step(self) -> np.ndarray:
         """Step of every spike so far."""
-        return self.spikes.step[: self.spikes.count[0]]
+        return self.spikes.step[: self.spikes.total[0]]
 
     @property
     def spike_neuron(self) -> np.ndarray:
         """Neuron of every spike so far."""
-        return self.spikes.source[: self.spikes.count[0]]
+        return self.spikes.source[: self.spikes.total[0]]
 
 
 def simulate_numba(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,10 @@ import xarray as xr
 
 from neurodata._core.parallel import iterate_parallel
 from neurodata._core.progress import Progress, as_progress
-from neurodata.errors import FormatError, MissingOptionError, NeurodataWarning, OptionError, StoreError
+from neurodata.errors import FormatError, NeurodataWarning
 from neurodata.validate import _cache
 from neurodata.validate._cells import (
     FAILED,
-    PREDICTIVE,
     Cell,
     Outcome,
     Task,
@@ -30,35 +27,7 @@ from neurodata.validate._cells import (
 )
 from neurodata.validate._curves import CURVES, GRID
 from neurodata.validate._identity import code_version, describe, digest, number
-
-BASELINES = {"rate_only": "RateOnly", "xcorr": "CrossCorrelation", "lagged_regression": "LaggedRegression"}
-BASELINES["shuffle"] = "Shuffle"
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A checked grid: everything by name, in order."""
-
-    models: dict[str, tuple[Any, Callable[[xr.DataTree], Any]]]
-    circuits: dict[str, Any]
-    views: dict[str, tuple[Any, ...]]
-    metrics: tuple[Any, ...]
-    seeds: tuple[int, ...]
-    durations: tuple[float, ...]
-    engine: str
-    root: int
-    redraw: bool
-    store: Path | None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Cells by duration, model, circuit, observation and seed."""
-        return tuple(len(x) for x in (self.durations, self.models, self.circuits, self.views, self.seeds))
-
-    @property
-    def held_out(self) -> bool:
-        """Whether a metric asks for a second fit, to the first part of the data."""
-        return any(PREDICTIVE in metric.needs for metric in self.metrics)
+from neurodata.validate._plan import BASELINES, Plan, computed_metrics, make_plan, own_metrics
 
 
 def grid(
@@ -150,7 +119,7 @@ def grid(
     >>> result.status.sel(model="xcorr").values.ravel().tolist()  # a circuit without edges has no ranking
     ['not applicable']
     """
-    plan = _plan(models, circuits, observations, metrics, seeds, duration, engine, redraw, store, rng)
+    plan = make_plan(models, circuits, observations, metrics, seeds, duration, engine, redraw, store, rng)
     keys = dict(_keys(plan))
     outcomes = _stored(plan, keys, retry_failed)
     tasks = list(_tasks(plan, keys, outcomes))
@@ -158,101 +127,7 @@ def grid(
     return _assemble(plan, outcomes, several=not np.isscalar(duration))
 
 
-def _plan(
-    models: Mapping[str, Any],
-    circuits: Mapping[str, Any],
-    observations: Mapping[str, Sequence[Any]] | None,
-    metrics: Sequence[Any] | None,
-    seeds: int | Sequence[int],
-    duration: float | Sequence[float],
-    engine: str,
-    redraw: bool,
-    store: str | os.PathLike[str] | None,
-    rng: int,
-) -> _Plan:
-    from neurodata.simulate import Circuit
-
-    views = {name: tuple(stages) for name, stages in (observations or {"full": ()}).items()}
-    seed_list = tuple(range(seeds)) if isinstance(seeds, (int, np.integer)) else tuple(int(seed) for seed in seeds)
-    durations = tuple(float(d) for d in np.atleast_1d(np.asarray(duration, dtype=np.float64)))
-    problems = [f"model {name!r} has the name of a baseline" for name in models if name in BASELINES]
-    problems += [f"circuit {name!r} is a {type(c).__name__}" for name, c in circuits.items() if type(c) is not Circuit]
-    problems += ["no circuits"] * (not circuits)
-    problems += [
-        f"stage {stage!r} of observation {name!r} has no apply() and to_dict()"
-        for name, stages in views.items()
-        for stage in stages
-        if not (hasattr(stage, "apply") and hasattr(stage, "to_dict"))
-    ]
-    for what, values in (("seeds", seed_list), ("durations", durations)):
-        if not values or len(set(values)) < len(values):
-            problems.append(f"{what} {values}: none, or one twice")
-    problems += [f"duration {d:g} s" for d in durations if not (np.isfinite(d) and d > 0)]
-    problems += [f"seed {seed}" for seed in seed_list if seed < 0]
-    problems += [f"rng {rng!r}"] * (isinstance(rng, bool) or not isinstance(rng, (int, np.integer)) or rng < 0)
-    chosen, unknown = _metrics(metrics)
-    ready: dict[str, tuple[Any, Callable[[xr.DataTree], Any]]] = {}
-    for name, given in models.items():
-        model, prepare = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-        if isinstance(model, type) or not hasattr(model, "fit"):
-            problems.append(f"model {name!r} has no fit(): {given!r}")
-            continue
-        try:
-            ready[name] = (model, prepare or _default_prepare(model))
-        except MissingOptionError as error:
-            problems.append(f"model {name!r} is a {error.got}, which has no default preparation: {error.fix}")
-    if problems or unknown:
-        raise OptionError(
-            "models (estimators or (estimator, prepare)), circuits, lists of stages, metrics, seeds and an int rng from"
-            " 0, each of the right kind",
-            "; ".join(problems + unknown),
-            "correct these",
-        )
-    folder = None if store is None else Path(store)
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError("a folder for cells", f"{folder}: {error}", "choose another store=") from error
-    return _Plan(
-        {**ready, **_baselines()}, dict(circuits), views, chosen, seed_list, durations, engine, int(rng), redraw, folder
-    )  # fmt: skip
-
-
-def _metrics(metrics: Sequence[Any] | None) -> tuple[tuple[Any, ...], list[str]]:
-    """The metrics, and what is wrong with the names among them."""
-    from neurodata.validate.metrics import ALL, Metric
-
-    if metrics is None:
-        return tuple(ALL.values()), []
-    known, unknown = [], []
-    for metric in [metrics] if isinstance(metrics, (str, Metric)) else metrics:
-        if isinstance(metric, Metric):
-            known.append(metric)
-        elif metric in ALL:
-            known.append(ALL[metric])
-        else:
-            unknown.append(f"metric {metric!r}, not one of {', '.join(ALL)}")
-    names = [metric.name for metric in known]
-    if not names and not unknown or len(set(names)) < len(names):
-        unknown.append(f"metrics {names}: none, or one twice")
-    return tuple(known), unknown
-
-
-def _default_prepare(model: Any) -> Callable[[xr.DataTree], Any]:
-    from neurodata.validate.prepare import prepare_for
-
-    return prepare_for(model)
-
-
-def _baselines() -> dict[str, tuple[Any, Callable[[xr.DataTree], Any]]]:
-    from neurodata.validate import baselines
-
-    made = {name: getattr(baselines, kind)() for name, kind in BASELINES.items()}
-    return {name: (model, _default_prepare(model)) for name, model in made.items()}
-
-
-def _keys(plan: _Plan) -> Iterator[tuple[tuple[int, ...], str]]:
+def _keys(plan: Plan) -> Iterator[tuple[tuple[int, ...], str]]:
     """Place and key of every cell: a hash of all that decides its scores.
 
     Names given by the caller are not in it, and scores of all known metrics are kept whichever were asked for, so
@@ -264,7 +139,7 @@ def _keys(plan: _Plan) -> Iterator[tuple[tuple[int, ...], str]]:
         "rng": plan.root,
         "redraw": plan.redraw,
         "held_out": plan.held_out,
-        "own_metrics": [describe(vars(metric)) for metric in _own(plan.metrics)],
+        "own_metrics": [describe(vars(metric)) for metric in own_metrics(plan.metrics)],
     }
     models = [{"model": describe(model), "prepare": describe(prepare)} for model, prepare in plan.models.values()]
     circuits = [circuit.content_hash for circuit in plan.circuits.values()]
@@ -286,22 +161,7 @@ def _keys(plan: _Plan) -> Iterator[tuple[tuple[int, ...], str]]:
         )
 
 
-def _own(metrics: Sequence[Any]) -> list[Any]:
-    from neurodata.validate.metrics import ALL
-
-    return [metric for metric in metrics if ALL.get(metric.name) is not metric]
-
-
-def _computed(plan: _Plan) -> tuple[Any, ...]:
-    """All metrics a cell gets: those asked for, and the others that cost nothing more."""
-    from neurodata.validate.metrics import ALL
-
-    names = {metric.name for metric in plan.metrics}
-    free = (m for m in ALL.values() if m.name not in names and (plan.held_out or PREDICTIVE not in m.needs))
-    return (*plan.metrics, *free)
-
-
-def _stored(plan: _Plan, keys: Mapping[tuple[int, ...], str], retry_failed: bool) -> dict[tuple[int, ...], Outcome]:
+def _stored(plan: Plan, keys: Mapping[tuple[int, ...], str], retry_failed: bool) -> dict[tuple[int, ...], Outcome]:
     """Cells that are on disk and whole."""
     if plan.store is None:
         return {}
@@ -326,10 +186,10 @@ def _stored(plan: _Plan, keys: Mapping[tuple[int, ...], str], retry_failed: bool
     return found
 
 
-def _tasks(plan: _Plan, keys: Mapping[tuple[int, ...], str], outcomes: Mapping[tuple[int, ...], Any]) -> Iterator[Task]:
+def _tasks(plan: Plan, keys: Mapping[tuple[int, ...], str], outcomes: Mapping[tuple[int, ...], Any]) -> Iterator[Task]:
     """One task for each run that has cells left to do."""
     n_durations, n_models, n_circuits, n_views, n_seeds = plan.shape
-    names, metrics = list(plan.models), _computed(plan)
+    names, metrics = list(plan.models), computed_metrics(plan)
     numbers = {
         name: number([describe(model), describe(prepare)]) for name, (model, prepare) in plan.models.items()
     }  # fmt: skip
@@ -390,7 +250,7 @@ def _run(tasks: list[Task], n_jobs: int, progress: Progress, outcomes: dict[tupl
         progress.close()
 
 
-def _assemble(plan: _Plan, outcomes: Mapping[tuple[int, ...], Outcome], several: bool) -> xr.Dataset:
+def _assemble(plan: Plan, outcomes: Mapping[tuple[int, ...], Outcome], several: bool) -> xr.Dataset:
     dims = ("duration", "model", "circuit", "observation", "seed")
     names = [metric.name for metric in plan.metrics]
     score = np.full((*plan.shape, len(names)), np.nan)
@@ -441,7 +301,7 @@ def _assemble(plan: _Plan, outcomes: Mapping[tuple[int, ...], Outcome], several:
     return result if several else result.isel(duration=0)
 
 
-def _attrs(plan: _Plan) -> dict[str, Any]:
+def _attrs(plan: Plan) -> dict[str, Any]:
     """What was run, so that it can be run again."""
     return {
         "rng": plan.root,
