@@ -139,7 +139,7 @@ class Plastic(NamedTuple):
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _exp_minus(x):
-    """exp(-x) for 0 <= x <= 30 by products and sums alone, so that loops over it vectorise; to 1e-12 up to x = 4."""
+    """exp(-x) for 0 <= x <= 30 by products and sums alone, so that loops over it vectorise; to 1e-12."""
     y = min(x, 30.0) * -0.03125
     p = 1.0 + y * (1.0 / 9.0)
     p = 1.0 + y * (1.0 / 8.0) * p
@@ -303,10 +303,11 @@ def _fire(step, lo, hi, state, p, adex, spikes):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _more_spikes(spikes):
-    """The same with room for twice as many."""
-    step = np.empty(2 * spikes.step.size, dtype=np.int64)
-    source = np.empty(2 * spikes.step.size, dtype=np.int64)
+def _more_spikes(spikes, least):
+    """The same with room for twice as many, and for `least` more."""
+    size = 2 * spikes.step.size + least
+    step = np.empty(size, dtype=np.int64)
+    source = np.empty(size, dtype=np.int64)
     step[: spikes.step.size] = spikes.step
     source[: spikes.step.size] = spikes.source
     return Spikes(step, source, spikes.total, spikes.held)
@@ -489,7 +490,7 @@ def advance(begin, end, dt, state, cells, edges, slow, plastic, background, queu
     flagged = np.empty(n // BLOCK + cells.kind.size + 1, dtype=np.int64)
     for step in range(begin, end):
         if spikes.total[0] + n > spikes.step.size:
-            spikes = _more_spikes(spikes)
+            spikes = _more_spikes(spikes, n)
         if step % slow.steps == 0:
             if plastic.rule[0] > 0.0 and plastic.rule[5] > 0.0 and step > 0:
                 _scale(plastic, edges, slow.steps * dt)
