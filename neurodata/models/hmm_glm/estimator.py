@@ -118,14 +118,16 @@ class HMMGLM(Model):
         Expected part of the bins in each state; states are in descending order of it.
     log_likelihood_, objective_ : DataArray (iteration,)
         Log-likelihood, and log-likelihood plus log-prior, which never falls.
-    restart_objective_ : DataArray (restart,)
-        Objective of every restart when the best was chosen.
+    restart_objective_, restart_log_likelihood_ : DataArray (restart,)
+        Objective and log-likelihood (nats) of every restart when the best was chosen.
     rate_ : DataArray (unit,)
         Mean count per bin of the fitted data, the baseline of `score`.
     basis_shape_, self_basis_shape_ : DataArray (basis, basis_lag)
         Shapes that filters are made of.
     coefficient_, self_coefficient_ : DataArray
         Weights of the basis shapes.
+    penalty_precision_, penalty_centre_ : DataArray (state, column, unit)
+        The Gaussian prior of each coefficient that the fit ended with; columns are those of the regression.
     converged_, n_iter_, bin_width_, weight_se_method_
         Whether `tol` was met; EM iterations; s; see `weight_se_`.
 
@@ -162,9 +164,12 @@ class HMMGLM(Model):
         "log_likelihood_",
         "objective_",
         "restart_objective_",
+        "restart_log_likelihood_",
         "rate_",
         "coefficient_",
         "self_coefficient_",
+        "penalty_precision_",
+        "penalty_centre_",
         "basis_shape_",
         "self_basis_shape_",
         "connection_prob_",
@@ -252,7 +257,7 @@ class HMMGLM(Model):
                 "fit fewer states or longer data",
             )
         problem = self._make_problem(design, layout)
-        run, restart_objective = self._search(problem)
+        run, restarts = self._search(problem)
         run = _by_occupancy(run)
         couplings = None
         if self.prior is not None:
@@ -262,7 +267,9 @@ class HMMGLM(Model):
         self._store(sequences, layout, problem, run, error)
         if couplings is not None:
             self._store_prior(sequences.unit, couplings)
-        self.restart_objective_ = xr.DataArray(restart_objective, dims="restart", attrs={"units": "nat"})
+        for name in ("objective", "log_likelihood"):
+            ends = [getattr(one, name)[-1] for one in restarts]
+            setattr(self, f"restart_{name}_", xr.DataArray(ends, dims="restart", attrs={"units": "nat"}))
         self.converged_ = run.converged
         self.n_iter_ = len(run.objective) - 1
         self.bin_width_ = sequences.bin_width
@@ -399,6 +406,47 @@ class HMMGLM(Model):
         labelled = make_counts(counts, self.bin_width_, unit=self.intercept_["unit"].values)
         return xr.Dataset({"counts": labelled, "state": ("time", state)}, attrs={"model": "HMMGLM"})
 
+    def to_pymc(self, data: Counts, *, marginal: bool = False) -> Any:
+        """A PyMC model of all coefficients, for their full posterior by NUTS (extra ``pymc``).
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts, usually those of the fit.
+        marginal : bool
+            False: the states are given, each bin counts for each state by its posterior probability under the fit, as
+            in the M-step. True: the states are summed over, transitions and first states are variables too, and the
+            posterior includes the uncertainty about the states.
+
+        Returns
+        -------
+        pymc.Model
+            With labelled dims (state, post, pre, basis, ...) and `weight` (state, post, pre) beside the variables.
+            Priors are the Gaussian ones that the fit ended with (with a learned prior, one per weight), and sampling
+            starts at the fit: states keep their numbers with
+            ``pm.sample(init="adapt_diag", model=model)``, which adds no jitter to the start.
+
+        Notes
+        -----
+        The array (bin, state, unit) is held in memory several times: for some ten units and some ten thousand bins.
+        """
+        from neurodata.models.hmm_glm.to_pymc import Fitted, pymc_model
+
+        _, design = self._design(data)
+        gamma = None if marginal else forward_backward(*self._chain(design))[1]
+        fitted = Fitted(
+            self._theta(),
+            self.penalty_precision_.values,
+            self.penalty_centre_.values,
+            self.initial_.values,
+            self.transition_.values,
+            self.intercept_["unit"].values,
+            self.link,
+            bool(self.share_intercept),
+            float(self.stickiness),
+        )
+        return pymc_model(design, self._fitted_layout(), fitted, gamma)
+
     def _make_layout(self, n_units: int, bin_width: float) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
         if self.prior is not None:
@@ -418,24 +466,24 @@ class HMMGLM(Model):
         penalty = Penalty(precision, centre, layout.free(), bool(self.share_intercept))
         return Problem(design, LINKS[self.link], penalty, float(self.stickiness))
 
-    def _search(self, problem: Problem) -> tuple[Run, np.ndarray]:
+    def _search(self, problem: Problem) -> tuple[Run, list[Run]]:
         """All restarts for a few iterations, then the best to the end."""
         base = one_state(problem.design, problem.penalty, problem.link)
         n_restarts = 1 if self.n_states == 1 else self.n_restarts
         short = min(_SHORT_RUN, self.max_iter)
         rngs = generator(self.rng).spawn(n_restarts)
         calls = [(problem, base, self.n_states, i, rngs[i], short, self.tol) for i in range(n_restarts)]
-        runs = run_parallel(_short_run, calls, self.n_jobs)
-        best = max(runs, key=lambda run: run.objective[-1])
-        restart_objective = np.array([run.objective[-1] for run in runs])
-        if not best.converged:
-            progress = as_progress(self.progress)
-            progress.start(self.max_iter - short, "EM")
-            try:
+        progress = as_progress(self.progress)
+        try:
+            runs = _all_runs(calls, self.n_jobs, progress)
+            best = max(runs, key=lambda run: run.objective[-1])
+            if not best.converged:
+                chosen = next(i for i, run in enumerate(runs) if run is best)
+                progress.start(self.max_iter - short, f"EM from start {chosen + 1}")
                 best = advance(problem, best, self.max_iter - short, self.tol, progress)
-            finally:
-                progress.close()
-        return best, restart_objective
+        finally:
+            progress.close()
+        return best, runs
 
     def _learn(self, problem: Problem, layout: Layout, run: Run) -> tuple[Problem, Run, Couplings]:
         """Go on under a prior learned from all couplings."""
@@ -519,6 +567,11 @@ class HMMGLM(Model):
             self.self_coefficient_ = _labelled(
                 own, {"state": state, "unit": unit, "self_basis": shapes}, gain, "weight of each own-past shape"
             )
+        # Without coordinates of the columns: `to_pymc` reads these arrays by position.
+        for name, array in (("precision", problem.penalty.precision), ("centre", problem.penalty.centre)):
+            values = np.broadcast_to(array, parameters.theta.shape).copy()
+            labelled = xr.DataArray(values, dims=("state", "column", "unit"), coords={"state": state, "unit": unit})
+            setattr(self, f"penalty_{name}_", labelled.assign_attrs(long_name=f"{name} of the Gaussian prior"))
 
     def _fitted_layout(self) -> Layout:
         own = vars(self).get("self_basis_shape_")
@@ -568,6 +621,21 @@ def _short_run(
     problem: Problem, base: np.ndarray, n_states: int, index: int, rng: np.random.Generator, n_iter: int, tol: float
 ) -> Run:
     return advance(problem, begin(problem, start(problem, base, n_states, index, rng)), n_iter, tol)
+
+
+def _all_runs(calls: list[tuple], n_jobs: int, progress: Progress) -> list[Run]:
+    """Short runs from all starts, in order; each tells its log-likelihood when it is done."""
+    progress.start(len(calls), "EM starts")
+    if n_jobs != 1:
+        runs = run_parallel(_short_run, calls, n_jobs)
+        progress.update(len(runs), ", ".join(f"{run.log_likelihood[-1]:.6g}" for run in runs) + " nat")
+        return runs
+    runs, best = [], -np.inf
+    for index, call in enumerate(calls):
+        runs.append(_short_run(*call))
+        best = max(best, runs[-1].log_likelihood[-1])
+        progress.update(1, f"start {index + 1}: {runs[-1].log_likelihood[-1]:.6g} nat, best {best:.6g}")
+    return runs
 
 
 def _by_occupancy(run: Run) -> Run:
