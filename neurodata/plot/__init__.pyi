@@ -5,6 +5,10 @@ from .calibration import coverage as coverage
 from .calibration import sbc_ecdf as sbc_ecdf
 from .eeg import signals as signals
 from .eeg import spectrum as spectrum
+from .hmm import connectivity as connectivity
+from .hmm import filters as filters
+from .hmm import state_selection as state_selection
+from .hmm import transitions as transitions
 from .matrices import rdm as rdm
 from .matrices import weights as weights
 from .spikes import raster as raster

@@ -9,6 +9,7 @@ import xarray as xr
 
 from neurodata.errors import OptionError
 from neurodata.plot._style import axes, colour, dress
+from neurodata.plot.spikes import raster
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ _COLUMNS = 2000
 
 def states(
     probability: xr.DataArray,
-    data: xr.DataArray | None = None,
+    data: xr.DataArray | xr.DataTree | xr.Dataset | None = None,
     *,
     start: float | None = None,
     stop: float | None = None,
@@ -31,8 +32,9 @@ def states(
     ----------
     probability : DataArray (time, state) or (time,)
         From `predict_proba`, or the path of states from `predict`.
-    data : DataArray (time, ...), optional
-        Counts or traces, drawn as an image below; counts become rates.
+    data : DataArray (time, ...), DataTree or Dataset, optional
+        Counts or traces, drawn as an image below; counts become rates. Of a recording, or its `spikes` node, the raster
+        of the spikes is drawn.
     start, stop : float, optional
         Stretch to draw, s; default all.
     ax : Axes, optional
@@ -64,7 +66,10 @@ def states(
         ax.set_xlabel("time (s)")
         return ax
     ax = axes(ax, 9.0, 4.4)
-    _image(ax, data.sel(time=slice(time[0] - step / 4, time[-1] + step / 4)), limits)
+    if not isinstance(data, xr.DataArray):
+        raster(data, start=limits[0], stop=limits[1], rates=False, ax=ax)
+    else:
+        _image(ax, data.sel(time=slice(time[0] - step / 4, time[-1] + step / 4)), limits)
     above = dress(ax.inset_axes((0.0, 1.03, 1.0, 0.22), sharex=ax))
     _strip(above, time, share, step, limits)
     above.tick_params(labelbottom=False)

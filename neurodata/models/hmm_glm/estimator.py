@@ -447,6 +447,38 @@ class HMMGLM(Model):
         )
         return pymc_model(design, self._fitted_layout(), fitted, gamma)
 
+    def filter_se(self, data: Counts, pairs: Sequence[tuple[Any, Any]]) -> xr.DataArray:
+        """Standard errors of filters at each lag, from the curvature at the fit, the states taken as their posterior.
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts of the fit.
+        pairs : sequence of (post, pre)
+            Ids of units.
+
+        Returns
+        -------
+        DataArray (state, pair, lag)
+            With the coordinates `post` and `pre` on `pair`.
+        """
+        from neurodata.models.hmm_glm.filter_error import filter_standard_error
+
+        _, design = self._design(data)
+        row = {unit: i for i, unit in enumerate(self.intercept_["unit"].values.tolist())}
+        unknown = [unit for pair in pairs for unit in pair if unit not in row]
+        if unknown:
+            raise OptionError("pairs of ids of fitted units", f"{unknown[0]!r}", f"choose among {list(row)[:8]}")
+        gamma = forward_backward(*self._chain(design))[1]
+        index = [(row[post], row[pre]) for post, pre in pairs]
+        precision, link = self.penalty_precision_.values, LINKS[self.link]
+        error = filter_standard_error(design, self._fitted_layout(), self._theta(), precision, gamma, link, index)
+        coords = {"state": self.filter_["state"].values, "lag": self.filter_["lag"].values}
+        ends = {name: ("pair", [pair[k] for pair in pairs]) for k, name in enumerate(("post", "pre"))}
+        return xr.DataArray(
+            error, dims=("state", "pair", "lag"), coords={**coords, **ends}, attrs=dict(self.filter_.attrs)
+        ).assign_attrs(long_name="standard error of the filter")
+
     def _make_layout(self, n_units: int, bin_width: float) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
         if self.prior is not None:
