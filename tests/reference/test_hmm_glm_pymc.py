@@ -58,7 +58,8 @@ def _log_likelihood(built, point):
 )
 def test_the_marginal_likelihood_at_the_fit_is_ours(settings):
     rng = np.random.default_rng(1)
-    parts = [nd.containers.make_counts(rng.poisson(0.6, (n, 3)).astype(float), 0.02, unit=[7, 3, 9]) for n in (120, 90)]
+    parts = [nd.containers.make_counts(rng.poisson(0.6, (n, 3)), 0.02, unit=[7, 3, 9]) for n in (120, 90)]
+    parts[0] = parts[0].astype(float)
     parts[0][40:45] = np.nan
     options = {"n_states": 2, "n_basis": 1, "history": 0.04, "n_restarts": 1, "max_iter": 200, "tol": 1e-4, **settings}
     model = nd.models.HMMGLM(**options, rng=0).fit(parts)
