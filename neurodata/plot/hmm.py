@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Two-sided 95 % of a Gaussian.
 _Z95 = 1.96
 _LABELS = 8
+# How far arrows between states bend, as a part of their length.
+_BOW = 0.12
 
 
 def connectivity(model: HMMGLM, *, what: str | None = None, sort: Any = None, sign: Any = None) -> np.ndarray:
@@ -195,13 +197,15 @@ def transitions(model: HMMGLM, *, least: float = 0.02, ax: Axes | None = None) -
             begin = place[i] + radius[i] * (0.92 * along + 0.39 * aside)
             end = place[j] + (radius[j] + 0.03) * (-0.92 * along + 0.39 * aside)
             arrow = FancyArrowPatch(
-                begin, end, connectionstyle="arc3,rad=0.12", arrowstyle="-|>", mutation_scale=11,
+                begin, end, connectionstyle=f"arc3,rad={_BOW}", arrowstyle="-|>", mutation_scale=11,
                 lw=0.6 + 3.0 * leave[i, j], color=colour(i), shrinkA=0, shrinkB=0, gid=f"{i}-{j}",
             )  # fmt: skip
             ax.add_patch(arrow)
-            # Nearer its origin than the middle, where the arrows between opposite states would cross.
-            at = 0.6 * begin + 0.4 * end + aside * (0.06 * length + 0.05)
-            ax.text(*at, f"{leave[i, j]:.2f}", fontsize=8, color=colour(i), ha="center", va="center")
+            # On the bow, nearer its origin than the middle, where arrows between opposite states cross.
+            bend = 0.5 * (begin + end) + _BOW * float(np.hypot(*(end - begin))) * aside
+            at = 0.49 * begin + 0.42 * bend + 0.09 * end
+            box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+            ax.text(*at, f"{leave[i, j]:.2f}", fontsize=8, color=colour(i), ha="center", va="center", bbox=box)
     for i, state in enumerate(model.transition_["state"].values):
         ax.add_patch(Circle(tuple(place[i]), radius[i], facecolor=colour(i), alpha=0.9, lw=0, gid=f"state {state}"))
         ax.text(*place[i], str(state), color="white", fontsize=12, fontweight="bold", ha="center", va="center")
@@ -255,6 +259,7 @@ def state_selection(table: xr.Dataset) -> np.ndarray:
         else:
             ax.plot(number, table[name].transpose("n_states", "fold").values, color=FAINT, lw=0.6, alpha=0.7)
             mean = table[f"mean_{name}"].values
+            note(ax, "grey: folds")
             ax.errorbar(number, mean, table[f"{name}_se"].values, fmt="o-", color=colour(k), ms=4, capsize=2)
         best = int(table[choices[k]])
         at = mean[np.flatnonzero(number == best)[0]]
