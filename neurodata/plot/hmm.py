@@ -205,15 +205,30 @@ def transitions(model: HMMGLM, *, least: float = 0.02, ax: Axes | None = None) -
             bend = 0.5 * (begin + end) + _BOW * float(np.hypot(*(end - begin))) * aside
             at = 0.49 * begin + 0.42 * bend + 0.09 * end
             box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-            ax.text(*at, f"{leave[i, j]:.2f}", fontsize=8, color=colour(i), ha="center", va="center", bbox=box)
+            ax.text(at[0], at[1], f"{leave[i, j]:.2f}", fontsize=8, color=colour(i), ha="center", va="center", bbox=box)
     for i, state in enumerate(model.transition_["state"].values):
         ax.add_patch(Circle(tuple(place[i]), radius[i], facecolor=colour(i), alpha=0.9, lw=0, gid=f"state {state}"))
-        ax.text(*place[i], str(state), color="white", fontsize=12, fontweight="bold", ha="center", va="center")
+        ax.text(
+            place[i, 0],
+            place[i, 1],
+            str(state),
+            color="white",
+            fontsize=12,
+            fontweight="bold",
+            ha="center",
+            va="center",
+        )
         outward = np.array([0.0, -1.0]) if n <= 2 else place[i]
         at = place[i] + outward * (radius[i] + (0.14 if n <= 2 else 0.2))
-        ax.text(*at, f"{dwell[i]:.2g} s", color=INK, fontsize=9, ha="center", va="center")
+        ax.text(at[0], at[1], f"{dwell[i]:.2g} s", color=INK, fontsize=9, ha="center", va="center")
     high = 1.0 + largest + 0.3
-    ax.set(xlim=(-high, high), ylim=(-high, high) if n > 2 else (-0.85, 0.85), aspect="equal", xticks=[], yticks=[])
+    ax.set(
+        xlim=(-high, high),
+        ylim=(float(place[:, 1].min()) + 1.0 - high, high) if n > 2 else (-0.85, 0.85),
+        aspect="equal",
+        xticks=[],
+        yticks=[],
+    )
     ax.spines[:].set_visible(False)
     note(ax, "circles: share of time and mean visit; arrows: next state")
     return ax

@@ -19,6 +19,7 @@ class Fold(NamedTuple):
     states: float
     one_state: float
     ridge: float
+    prior: str = "ridge"
 
 
 def dwell_table(path: xr.DataArray, probability: xr.DataArray, counts: xr.DataArray) -> xr.Dataset:
@@ -68,9 +69,14 @@ def dwell_table(path: xr.DataArray, probability: xr.DataArray, counts: xr.DataAr
 
 
 def pictures(
-    model: HMMGLM, path: xr.DataArray, probability: xr.DataArray, counts: xr.DataArray, event: str
+    model: HMMGLM,
+    typed: HMMGLM,
+    path: xr.DataArray,
+    probability: xr.DataArray,
+    counts: xr.DataArray,
+    event: str,
 ) -> list[Picture]:
-    """States over time, rates and couplings."""
+    """States over time, rates and couplings; `typed` is the model with kinds of connection."""
     from neurodata import plot
 
     # Units that prefer the same state lie together, so that states and couplings can be seen as blocks.
@@ -79,9 +85,9 @@ def pictures(
     whole = plot.states(probability, sorted_counts).figure
     begin = _zoom_start(path)
     zoom = plot.states(probability, sorted_counts, start=begin, stop=begin + _ZOOM_S).figure
-    panels = plot.weights(model.weight_, sort=order)
+    panels = plot.connectivity(model, what="weight", sort=order)
     each = f"{event}s per second of each unit"
-    return [
+    found = [
         Picture(
             "States over the recording",
             f"Top: posterior probability of each state, stacked to 1. Below: {each}, units in the order of the state "
@@ -105,6 +111,31 @@ def pictures(
             panels[0].figure,
         ),
     ]
+    found.append(
+        Picture(
+            "Kinds of connection in each state, and what the states share",
+            "Probability that a coupling excites less the probability that it inhibits, pairs as above; the last panel is the prior "
+            "that all states share, learned from them.",
+            plot.connectivity(typed, what="type", sort=order)[0].figure,
+        )
+    )
+    found.append(
+        Picture(
+            "Strongest couplings, with intervals",
+            "Log gain per count at each lag with 95 % intervals, which take the states as known; the pairs furthest "
+            "from zero in units of their errors.",
+            plot.filters(model, counts)[0].figure,
+        )
+    )
+    if len(model.initial_) > 1:
+        found.append(
+            Picture(
+                "Transitions",
+                "States with the length of a mean visit under the fitted chain; arrows: which state comes next.",
+                plot.transitions(model).figure,
+            )
+        )
+    return found
 
 
 def _by_preference(model: HMMGLM) -> np.ndarray:
@@ -169,11 +200,39 @@ def folds_table(folds: list[Fold], event: str) -> Table:
             f"{fold.one_state:.3f}",
             f"{fold.states - fold.one_state:+.3f}",
             f"{fold.ridge:g}",
+            fold.prior,
         )
         for k, fold in enumerate(folds)
     )
-    heads = ("held-out block", "with states", "one state", "gain", "ridge chosen")
+    heads = ("held-out block", "with states", "one state", "gain", "ridge chosen", "prior chosen")
     return Table("Held-out score", heads, rows, f"Bits per {event} above the constant rates of the training data.")
+
+
+def connections_table(model: HMMGLM, most: int = 10) -> Table:
+    """The pairs that are most probably connected in some state, beside what the states share."""
+    probability, shared = model.connection_prob_, model.connection_prior_
+    present = 1.0 - probability.sel(connection="none").values
+    present[:, np.eye(present.shape[1], dtype=bool)] = -1.0
+    top = np.nan_to_num(present, nan=-1.0).max(axis=0)
+    ids, names = probability["post"].values, probability["state"].values
+    rows: list[tuple[Any, ...]] = []
+    for flat in np.argsort(-top, axis=None, kind="stable")[:most]:
+        post, pre = np.unravel_index(flat, top.shape)
+        if top[post, pre] < 0.0:
+            break
+        each = [_odds(probability.values[k, post, pre]) for k in range(len(names))]
+        rows.append((f"{ids[pre]} → {ids[post]}", *each, _odds(shared.values[post, pre])))
+    heads = ("from → to", *(f"state {name}" for name in names), "shared prior")
+    return Table(
+        "Connections",
+        heads,
+        tuple(rows),
+        f"Probability of inhibition (-) and excitation (+), the {most} pairs most probably connected in a state.",
+    )
+
+
+def _odds(probability: np.ndarray) -> str:
+    return f"- {probability[0]:.2f} / + {probability[2]:.2f}"
 
 
 def couplings_table(model: HMMGLM, most: int = 5) -> Table:

@@ -6,7 +6,15 @@ import numpy as np
 import xarray as xr
 
 from neurodata.cli.analyses._counts import Prepared, lacks_counts, prepare_counts
-from neurodata.cli.analyses._states_view import Fold, couplings_table, dwell_table, folds_table, pictures, states_table
+from neurodata.cli.analyses._states_view import (
+    Fold,
+    connections_table,
+    couplings_table,
+    dwell_table,
+    folds_table,
+    pictures,
+    states_table,
+)
 from neurodata.cli.analyses.base import Analysis, Result, Settings, Step
 from neurodata.cli.inputs import collected_warnings
 from neurodata.errors import RecordingError
@@ -30,32 +38,42 @@ def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
     with collected_warnings() as remarks:
         for number, (train, test) in enumerate(_folds(counts)):
             step(f"states: held-out block {number + 1} of {N_FOLDS}")
-            ridge = _choose_ridge(train, settings, prepared)
-            one = _model(1, ridge, settings, prepared).fit(train).score(test)
-            several = _model(settings.n_states, ridge, settings, prepared).fit(train).score(test)
-            folds.append(Fold(several, one, ridge))
+            ridge, prior = _choose(train, settings, prepared)
+            one = _model(1, ridge, settings, prepared, prior).fit(train).score(test)
+            several = _model(settings.n_states, ridge, settings, prepared, prior).fit(train).score(test)
+            folds.append(Fold(several, one, ridge, prior or "ridge"))
         step("states: the whole recording")
         ridge = float(np.median([fold.ridge for fold in folds]))
-        model = _model(settings.n_states, ridge, settings, prepared).fit(counts)
+        prior = "onehot" if 2 * sum(fold.prior == "onehot" for fold in folds) > len(folds) else None
+        # With one shape per pair both models start from the same regression, so that their states are the same ones.
+        typed = _model(settings.n_states, ridge, settings, prepared, "onehot").fit(counts)
+        model = typed if prior else _model(settings.n_states, ridge, settings, prepared).fit(counts)
     step("states: figures")
     path, probability = model.predict(counts), model.predict_proba(counts)
     assert isinstance(path, xr.DataArray)  # one DataArray went in, so that one comes out
     assert isinstance(probability, xr.DataArray)
     table = dwell_table(path, probability, counts)
-    data = _dataset(model, path, probability, folds)
+    data = _dataset(model, typed, path, probability, folds)
     return Result(
         verdict=_verdict(folds, table, probability, prepared),
-        pictures=pictures(model, path, probability, counts, prepared.event),
-        tables=[states_table(table, prepared.event), folds_table(folds, prepared.event), couplings_table(model)],
+        pictures=pictures(model, typed, path, probability, counts, prepared.event),
+        tables=[
+            states_table(table, prepared.event),
+            folds_table(folds, prepared.event),
+            couplings_table(model),
+            connections_table(typed),
+        ],
         data=data,
         settings={
-            "model": "HMMGLM without a prior that ties states (prior=None)",
+            "model": f"HMMGLM, prior={prior!r}: of None and 'onehot' the better on training data in most blocks",
+            "kinds of connection": f"HMMGLM, prior='onehot'{'' if prior else ', of the same states'}",
             "states": settings.n_states,
             "bin width": f"{float(counts.attrs['bin_width']):g} s",
             "units": counts.sizes["unit"],
             "bins": counts.sizes["time"],
             "history of couplings": f"{_history(counts, prepared):g} s",
-            "precision of couplings (ridge)": f"{ridge:g}, the best on training data out of {RIDGES}",
+            "precision of couplings (ridge)": f"{ridge:g}, the best on training data out of {RIDGES}"
+            + ("; of the first fit" if prior else ""),
             "held-out blocks": f"{N_FOLDS}, each {GAP_S:g} s apart from the training data",
             "seed": settings.rng,
         },
@@ -64,9 +82,9 @@ def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
 
 
 def fitted(prepared: Prepared, settings: Settings) -> HMMGLM:
-    """The model of this analysis on all data, its precision chosen on two thirds of them."""
-    ridge = _choose_ridge([prepared.counts], settings, prepared)
-    return _model(settings.n_states, ridge, settings, prepared).fit(prepared.counts)
+    """The model of this analysis on all data, its prior chosen on two thirds of them."""
+    ridge, prior = _choose([prepared.counts], settings, prepared)
+    return _model(settings.n_states, ridge, settings, prepared, prior).fit(prepared.counts)
 
 
 _CAVEATS = [
@@ -76,6 +94,8 @@ _CAVEATS = [
     "A coupling says that one unit's activity comes before another's in that state. Units that were not recorded can "
     "cause it; it is no proof of a synapse.",
     "The prior draws couplings towards zero, so that true ones are larger than shown; the fewer the spikes, the more.",
+    "Probabilities of kinds of connection rest on a prior learned from all pairs, and on what was recorded: a coupling "
+    "that a hidden unit causes can be certain.",
     "Standard errors take the path of states as known and hold for one pair at a time; with many pairs, some are "
     "beyond two errors by chance.",
 ]
@@ -85,8 +105,16 @@ def _history(counts: xr.DataArray, prepared: Prepared) -> float:
     return HISTORY_BINS[prepared.event] * float(counts.attrs["bin_width"])
 
 
-def _model(n_states: int, ridge: float, settings: Settings, prepared: Prepared, n_restarts: int = 3) -> HMMGLM:
+def _model(
+    n_states: int,
+    ridge: float,
+    settings: Settings,
+    prepared: Prepared,
+    prior: str | None = None,
+    n_restarts: int = 3,
+) -> HMMGLM:
     return HMMGLM(
+        prior=prior,
         n_states=n_states,
         history=_history(prepared.counts, prepared),
         n_basis=1,
@@ -112,18 +140,22 @@ def _folds(counts: xr.DataArray) -> list[tuple[list[xr.DataArray], list[xr.DataA
     return folds
 
 
-def _choose_ridge(train: list[xr.DataArray], settings: Settings, prepared: Prepared) -> float:
-    """The precision that predicts the last third of the training data best; the test data are not looked at."""
+def _choose(train: list[xr.DataArray], settings: Settings, prepared: Prepared) -> tuple[float, str | None]:
+    """What predicts the last third of the training data best; the test data are not looked at.
+
+    The precision first, then whether a prior that is learned from all couplings does better still.
+    """
     longest = max(train, key=lambda part: part.sizes["time"])
     cut = 2 * longest.sizes["time"] // 3
     inner = [part for part in train if part is not longest] + [longest.isel(time=slice(0, cut))]
-    scores = [
-        _model(settings.n_states, ridge, settings, prepared, n_restarts=1)
-        .fit(inner)
-        .score(longest.isel(time=slice(cut, None)))
-        for ridge in RIDGES
-    ]
-    return RIDGES[int(np.argmax(scores))]
+
+    def score(ridge: float, prior: str | None) -> float:
+        model = _model(settings.n_states, ridge, settings, prepared, prior, n_restarts=1)
+        return model.fit(inner).score(longest.isel(time=slice(cut, None)))
+
+    scores = [score(ridge, None) for ridge in RIDGES]
+    best = int(np.argmax(scores))
+    return RIDGES[best], "onehot" if score(RIDGES[best], "onehot") > scores[best] else None
 
 
 def _verdict(folds: list[Fold], table: xr.Dataset, probability: xr.DataArray, prepared: Prepared) -> list[str]:
@@ -156,16 +188,28 @@ def _verdict(folds: list[Fold], table: xr.Dataset, probability: xr.DataArray, pr
     return lines
 
 
-def _dataset(model: HMMGLM, path: xr.DataArray, probability: xr.DataArray, folds: list[Fold]) -> xr.Dataset:
+def _dataset(
+    model: HMMGLM, typed: HMMGLM, path: xr.DataArray, probability: xr.DataArray, folds: list[Fold]
+) -> xr.Dataset:
     scores = xr.Dataset(
         {
             "score": ("fold", [fold.states for fold in folds], {"long_name": "held-out bits per event, with states"}),
             "score_one_state": ("fold", [fold.one_state for fold in folds], {"long_name": "the same, one state"}),
             "ridge": ("fold", [fold.ridge for fold in folds], {"long_name": "precision chosen on training data"}),
+            "prior": ("fold", [fold.prior for fold in folds], {"long_name": "prior chosen on training data"}),
         }
     )
-    found = xr.Dataset({"path": path.drop_attrs(), "probability": probability.drop_attrs()})
-    return xr.merge([model.to_dataset(), found, scores], combine_attrs="override", compat="no_conflicts", join="outer")
+    about = {"units": "1", "long_name": "most probable state; -1 where nothing was observed"}
+    found = xr.Dataset(
+        {
+            "path": path.drop_attrs().assign_attrs(about),
+            "probability": probability.drop_attrs().assign_attrs(units="1", long_name="posterior probability"),
+        }
+    )
+    found = found.assign_coords(time=found["time"].assign_attrs(units="s"))
+    kinds = typed.to_dataset()[["connection_prob", "connection_prior", "connection"]]
+    parts = [model.to_dataset(), kinds, found, scores]
+    return xr.merge(parts, combine_attrs="override", compat="no_conflicts", join="outer")
 
 
 ANALYSIS = Analysis(

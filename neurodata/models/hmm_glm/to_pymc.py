@@ -166,7 +166,7 @@ def _forward_op() -> type:
     op_module = require("pytensor.graph.op", "pymc")
     basic = require("pytensor.graph.basic", "pymc")
 
-    class ForwardBackward(op_module.Op):  # type: ignore[misc, name-defined]
+    class ForwardBackward(op_module.Op):  # type: ignore[name-defined]
         """(bin, state), (state,), (state, state_2) -> log Z and its derivatives by the three inputs."""
 
         def __init__(self, starts: np.ndarray) -> None:

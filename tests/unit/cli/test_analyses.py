@@ -11,7 +11,7 @@ import neurodata as nd
 from neurodata.cli.analyses import _counts, all_analyses, default_analysis
 from neurodata.cli.analyses._counts import prepare_counts
 from neurodata.cli.analyses._shuffles import label_shuffle_p, one_sample_t, sign_flip_p, two_sample_t
-from neurodata.cli.analyses._states_view import dwell_table
+from neurodata.cli.analyses._states_view import connections_table, dwell_table
 from neurodata.cli.analyses.rdm import split_distances
 from neurodata.cli.analyses.spectrum import _peaks, _segment
 from neurodata.containers import make_counts
@@ -63,6 +63,25 @@ def test_a_state_that_is_never_the_most_probable():
     table = dwell_table(path, probability, make_counts([[1], [1]], 1.0))
     assert table["n_visits"].values.tolist() == [1, 0]
     assert np.isnan(table["dwell_mean"].values[1])
+
+
+def test_connections_are_the_most_probable_pairs_first():
+    kinds = ["inhibitory", "none", "excitatory"]
+    probability = np.zeros((2, 2, 2, 3))
+    probability[..., 1] = 1.0
+    probability[1, 0, 1] = [0.0, 0.2, 0.8]
+    probability[0, 1, 0] = [0.3, 0.6, 0.1]
+    probability[:, 0, 0] = [1.0, 0.0, 0.0]  # a unit's own past is no connection
+    model = nd.models.HMMGLM()
+    pair = {"post": ["x", "y"], "pre": ["x", "y"], "connection": kinds}
+    model.connection_prob_ = xr.DataArray(probability, dims=("state", *pair), coords={"state": [0, 1], **pair})
+    model.connection_prior_ = model.connection_prob_.mean("state")
+    table = connections_table(model)
+    assert table.columns == ("from → to", "state 0", "state 1", "shared prior")
+    assert table.rows == (
+        ("y → x", "- 0.00 / + 0.00", "- 0.00 / + 0.80", "- 0.00 / + 0.40"),
+        ("x → y", "- 0.30 / + 0.10", "- 0.00 / + 0.00", "- 0.15 / + 0.05"),
+    )
 
 
 def test_split_distances_of_patterns_without_noise():
