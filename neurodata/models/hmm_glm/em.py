@@ -172,7 +172,7 @@ def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Pro
             run.converged = True
             return run
         run = candidate
-        progress.update(1, f"{run.objective[-1]:.6g}")
+        progress.update(1, f"log-likelihood {run.log_likelihood[-1]:.6g} nat")
         if run.objective[-1] - previous <= tol * abs(previous):
             run.converged = True
             return run
