@@ -86,7 +86,11 @@ class CountSequences:
 
 
 def read_counts(
-    data: xr.DataArray | Sequence[xr.DataArray], unit: np.ndarray | None = None, *, need_spikes: bool = True
+    data: xr.DataArray | Sequence[xr.DataArray],
+    unit: np.ndarray | None = None,
+    *,
+    need_spikes: bool = True,
+    union: bool = False,
 ) -> CountSequences:
     """Check binned counts and lay them end to end.
 
@@ -99,6 +103,9 @@ def read_counts(
         Units the counts must have; they are put into this order.
     need_spikes : bool
         Refuse counts that are all zero.
+    union : bool
+        Arrays may lack units, which are then not observed there; without `unit`, the units are all that any array has,
+        in the order in which they first appear.
 
     Returns
     -------
@@ -134,7 +141,9 @@ def read_counts(
     if not np.allclose(widths, widths[0], rtol=1e-6, atol=0.0):
         raise RecordingError("one bin width in all arrays", f"{sorted(set(widths))} s", "bin them alike")
     known = _ids(arrays[0]) if unit is None else np.asarray(unit)
-    arrays = tuple(_aligned(array, known, fitted=unit is not None) for array in arrays)
+    if union and unit is None:
+        known = _union([_ids(array) for array in arrays])
+    arrays = tuple(_aligned(array, known, fitted=unit is not None, may_lack=union) for array in arrays)
     blocks, pieces = [], []
     for index, array in enumerate(arrays):
         values = _whole_numbers(array)
@@ -178,7 +187,19 @@ def _ids(array: xr.DataArray) -> np.ndarray:
     return ids
 
 
-def _aligned(array: xr.DataArray, known: np.ndarray, fitted: bool) -> xr.DataArray:
+def _union(ids: list[np.ndarray]) -> np.ndarray:
+    """All ids, in the order in which they first appear."""
+    if all(other.shape == ids[0].shape and (other == ids[0]).all() for other in ids[1:]):
+        return ids[0]
+    text = [np.asarray(one).dtype.kind in "UOT" for one in ids]
+    if any(text) and not all(text):
+        raise RecordingError("unit ids of one kind in all arrays", "numbers and text", "name the units alike")
+    together = np.concatenate(ids)
+    _, first = np.unique(together, return_index=True)
+    return together[np.sort(first)]
+
+
+def _aligned(array: xr.DataArray, known: np.ndarray, fitted: bool, may_lack: bool = False) -> xr.DataArray:
     ids = _ids(array)
     if ids.shape == known.shape and (ids == known).all():
         return array
@@ -186,6 +207,8 @@ def _aligned(array: xr.DataArray, known: np.ndarray, fitted: bool) -> xr.DataArr
         sorted(set(known.tolist()) - set(ids.tolist()), key=str),
         sorted(set(ids.tolist()) - set(known.tolist()), key=str),
     )
+    if may_lack and missing and not surplus:
+        return _widened(array, ids, known)
     if missing or surplus:
         raise RecordingError(
             f"the {len(known)} units of the {'fit' if fitted else 'first array'}",
@@ -194,6 +217,18 @@ def _aligned(array: xr.DataArray, known: np.ndarray, fitted: bool) -> xr.DataArr
         )
     position = {unit: i for i, unit in enumerate(ids.tolist())}
     return array.isel(unit=[position[unit] for unit in known.tolist()])
+
+
+def _widened(array: xr.DataArray, ids: np.ndarray, known: np.ndarray) -> xr.DataArray:
+    """The array with all known units, those it lacks as NaN."""
+    position = {unit: i for i, unit in enumerate(known.tolist())}
+    values = np.asarray(array.values)
+    if values.dtype.kind not in "biuf":
+        raise RecordingError("numbers", f"dtype {values.dtype}", "pass counts")
+    wide = np.full((*values.shape[:-1], len(known)), np.nan)
+    wide[..., [position[unit] for unit in ids.tolist()]] = values
+    coords = {str(k): v for k, v in array.coords.items() if "unit" not in v.dims}
+    return xr.DataArray(wide, dims=array.dims, coords={**coords, "unit": known}, attrs=array.attrs)
 
 
 def bin_width(array: xr.DataArray) -> float:

@@ -1,4 +1,4 @@
-"""The design matrix: a column of ones, and each unit's recent counts weighted by each basis shape."""
+"""The design matrix: a column of ones, each unit's recent counts weighted by each basis shape, and covariates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurodata.models.sequences import CountSequences
 
 @dataclass(frozen=True)
 class Layout:
-    """How columns are laid out: ones, then (pre, basis) for coupling, then (unit, self basis) when there is one.
+    """How columns are laid out: ones, (pre, basis) for coupling, (unit, self basis) when there is one, covariates.
 
     Attributes
     ----------
@@ -21,11 +21,14 @@ class Layout:
         Coupling shapes.
     self_basis : array (self basis, lag) or None
         Shapes of a unit's own history; None when it is coupled to itself as to any other unit.
+    n_covariates : int
+        Covariates; each has a coefficient of its own in every unit.
     """
 
     n_units: int
     basis: np.ndarray
     self_basis: np.ndarray | None
+    n_covariates: int = 0
 
     @property
     def n_lags(self) -> int:
@@ -38,9 +41,14 @@ class Layout:
         return self.n_units * len(self.basis)
 
     @property
+    def n_history(self) -> int:
+        """Number of columns without the covariates, which come last."""
+        return 1 + self.n_coupling + (0 if self.self_basis is None else self.n_units * len(self.self_basis))
+
+    @property
     def n_columns(self) -> int:
         """Number of columns."""
-        return 1 + self.n_coupling + (0 if self.self_basis is None else self.n_units * len(self.self_basis))
+        return self.n_history + self.n_covariates
 
     def free(self) -> np.ndarray | None:
         """Which coefficients (column, post) exist; None when all do."""
@@ -49,7 +57,7 @@ class Layout:
         own = np.eye(self.n_units, dtype=bool)
         free = np.ones((self.n_columns, self.n_units), dtype=bool)
         free[1 : 1 + self.n_coupling] = np.repeat(~own, len(self.basis), axis=0)
-        free[1 + self.n_coupling :] = np.repeat(own, len(self.self_basis), axis=0)
+        free[1 + self.n_coupling : self.n_history] = np.repeat(own, len(self.self_basis), axis=0)
         return free
 
     def coefficients(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -58,11 +66,21 @@ class Layout:
         coupling = theta[:, 1 : 1 + self.n_coupling].reshape(n_states, n_units, -1, n_units).transpose(0, 3, 1, 2)
         if self.self_basis is None:
             return coupling.copy(), None
-        own = theta[:, 1 + self.n_coupling :].reshape(n_states, n_units, -1, n_units)
+        own = theta[:, 1 + self.n_coupling : self.n_history].reshape(n_states, n_units, -1, n_units)
         return coupling.copy(), np.einsum("smjm->smj", own).copy()
 
-    def theta(self, intercept: np.ndarray, coupling: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-        """The inverse of `coefficients`: (state, column, post)."""
+    def covariates(self, theta: np.ndarray) -> np.ndarray:
+        """Coefficients of the covariates, (state, unit, covariate)."""
+        return theta[:, self.n_history :].transpose(0, 2, 1).copy()
+
+    def theta(
+        self,
+        intercept: np.ndarray,
+        coupling: np.ndarray,
+        own: np.ndarray | None,
+        covariates: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The inverse of `coefficients` and `covariates`: (state, column, post)."""
         n_states = len(intercept)
         parts = [intercept[:, None], coupling.transpose(0, 2, 3, 1).reshape(n_states, -1, self.n_units)]
         if own is not None:
@@ -70,6 +88,8 @@ class Layout:
             index = np.arange(self.n_units)
             block[:, index, :, index] = own.transpose(1, 0, 2)
             parts.append(block.reshape(n_states, -1, self.n_units))
+        if covariates is not None:
+            parts.append(covariates.transpose(0, 2, 1))
         return np.concatenate(parts, axis=1)
 
     def filters(self, coupling: np.ndarray, own: np.ndarray | None) -> np.ndarray:
@@ -122,12 +142,25 @@ class Design:
         return np.where(self.counts > 0, self.counts, 0).sum(axis=0)
 
 
-def build_design(sequences: CountSequences, layout: Layout) -> Design:
+def build_design(
+    sequences: CountSequences, layout: Layout, covariates: np.ndarray | None = None, rate: np.ndarray | None = None
+) -> Design:
     """Design matrix of count sequences.
 
     A count is used when it was observed and so was the history it is regressed on: the first `n_lags` bins of a
-    sequence, and the bins after a missing count, are left out of the likelihood. Nothing is imputed. A unit without any
-    observed count in a sequence is not part of that sequence: it contributes nothing to the others there.
+    sequence, and the bins after a missing count, are left out of the likelihood, and so are bins in which a covariate
+    is NaN. Nothing is imputed. A unit without any observed count in a sequence is not part of that sequence: the others
+    see it there at its mean count, a constant, so that their intercepts mean the same in all sequences.
+
+    Parameters
+    ----------
+    sequences : CountSequences
+    layout : Layout
+    covariates : array (bin, covariate), optional
+        As many as the layout has.
+    rate : array (unit,), optional
+        Mean count per bin of each unit, for sequences that it is not part of; by default that of these data. NaN and
+        units never observed count as 0.
 
     Raises
     ------
@@ -139,6 +172,13 @@ def build_design(sequences: CountSequences, layout: Layout) -> Design:
     for a, b in zip(sequences.starts[:-1], sequences.starts[1:], strict=True):
         usable[a:b] = _complete_history(counts[a:b], lags)
     usable &= (counts >= 0).any(axis=1)
+    if covariates is not None:
+        known = np.isfinite(covariates).all(axis=1)
+        if usable.any() and not (usable & known).any():
+            raise RecordingError(
+                "at least one bin with all covariates and a complete history", "NaN in each", "check the covariates"
+            )
+        usable &= known
     row_bin = np.flatnonzero(usable)
     if not row_bin.size:
         longest = int(np.diff(sequences.starts).max())
@@ -150,12 +190,45 @@ def build_design(sequences: CountSequences, layout: Layout) -> Design:
     columns = np.empty((len(row_bin), layout.n_columns))
     columns[:, 0] = 1.0
     active = np.maximum(counts, 0).astype(np.float64)
+    _stand_in(active, sequences, mean_count(counts) if rate is None else rate)
     _fill(columns[:, 1 : 1 + layout.n_coupling], active, row_bin, layout.basis)
     if layout.self_basis is not None:
-        _fill(columns[:, 1 + layout.n_coupling :], active, row_bin, layout.self_basis)
+        _fill(columns[:, 1 + layout.n_coupling : layout.n_history], active, row_bin, layout.self_basis)
+    if covariates is not None:
+        columns[:, layout.n_history :] = covariates[row_bin]
     used = np.ascontiguousarray(counts[row_bin])
     constant = -float(gammaln(used[used > 1] + 1.0).sum())
     return Design(columns, used, row_bin, sequences.starts, constant)
+
+
+def mean_count(counts: np.ndarray) -> np.ndarray:
+    """Mean of the observed counts of each unit; 0 for one never observed.
+
+    Examples
+    --------
+    >>> mean_count(np.array([[1, -1], [2, -1]])).tolist()
+    [1.5, 0.0]
+    """
+    return np.where(counts > 0, counts, 0).sum(axis=0) / np.maximum((counts >= 0).sum(axis=0), 1)
+
+
+def recorded_together(sequences: CountSequences, design: Design) -> np.ndarray:
+    """Pairs (post, pre) of which post was observed in a used bin of a sequence that pre is part of."""
+    n_units = sequences.counts.shape[1]
+    together = np.zeros((n_units, n_units), dtype=bool)
+    edges = np.searchsorted(design.row_bin, design.starts)
+    bins = zip(design.starts[:-1], design.starts[1:], strict=True)
+    for (a, b), first, last in zip(bins, edges[:-1], edges[1:], strict=True):
+        part = (sequences.counts[a:b] >= 0).any(axis=0)
+        together |= (design.counts[first:last] >= 0).any(axis=0)[:, None] & part
+    return together
+
+
+def _stand_in(active: np.ndarray, sequences: CountSequences, rate: np.ndarray) -> None:
+    """Mean counts, in place, for units in sequences that they are no part of."""
+    for a, b in zip(sequences.starts[:-1], sequences.starts[1:], strict=True):
+        absent = ~(sequences.counts[a:b] >= 0).any(axis=0)
+        active[a:b, absent] = np.nan_to_num(rate)[absent]
 
 
 def _complete_history(counts: np.ndarray, lags: int) -> np.ndarray:

@@ -16,14 +16,15 @@ from neurodata._core.parallel import run_parallel
 from neurodata._core.progress import Progress, as_progress
 from neurodata._core.rng import RNGLike, generator
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
-from neurodata.errors import NeurodataWarning, OptionError, RecordingError
+from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
 from neurodata.kernels.hmm_nb import forward_backward, viterbi
 from neurodata.kernels.poisson_nb import LINKS
 from neurodata.models.base import Model
+from neurodata.models.covariates import Covariates, covariate_names, read_covariates
 from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory, shared_shape
-from neurodata.models.hmm_glm.design import Design, Layout, build_design
+from neurodata.models.hmm_glm.design import Design, Layout, build_design, mean_count, recorded_together
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
-from neurodata.models.hmm_glm.laplace import weight_standard_error
+from neurodata.models.hmm_glm.laplace import coefficient_variance, weight_standard_error
 from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
 from neurodata.models.hmm_glm.onehot import TYPES
@@ -120,8 +121,13 @@ class HMMGLM(Model):
         Log-likelihood, and log-likelihood plus log-prior, which never falls.
     restart_objective_, restart_log_likelihood_ : DataArray (restart,)
         Objective and log-likelihood (nats) of every restart when the best was chosen.
+    covariate_weight_, covariate_weight_se_ : DataArray (state, unit, covariate)
+        When fitted with covariates: what one unit of each adds to the linear predictor, and its standard error, as
+        `weight_se_`.
     rate_ : DataArray (unit,)
         Mean count per bin of the fitted data, the baseline of `score`.
+    mean_count_ : DataArray (unit,)
+        Mean of all observed counts, used bins or not: what the others see of a unit in sequences it is not part of.
     basis_shape_, self_basis_shape_ : DataArray (basis, basis_lag)
         Shapes that filters are made of.
     coefficient_, self_coefficient_ : DataArray
@@ -143,6 +149,15 @@ class HMMGLM(Model):
     A count enters the likelihood when it was observed (not NaN) and so was the whole history before it. The first
     `history` of a sequence, and as much after a missing count, therefore inform the chain only through their
     neighbours. A unit that is NaN throughout a sequence is not part of that sequence.
+
+    A list may hold sessions with different units: each unit has one intercept and each pair one coupling, fitted to all
+    sessions that have them. Weights of pairs that were never recorded together are NaN, and with ``prior="onehot"``
+    their probabilities are those of the prior alone. A unit absent from a session is taken to send its mean count to
+    the others all the time, so that intercepts mean the same everywhere.
+
+    Covariates enter the linear predictor at the bin they belong to, with a weight for each unit in each state; lags are
+    columns of their own (see `neurodata.preprocess.stimulus_regressors`). Their prior is as wide as the couplings': all
+    of them together move the predictor by about ``1 / sqrt(ridge)`` a priori, whatever their units of measurement.
 
     Examples
     --------
@@ -172,6 +187,9 @@ class HMMGLM(Model):
         "penalty_centre_",
         "basis_shape_",
         "self_basis_shape_",
+        "covariate_weight_",
+        "covariate_weight_se_",
+        "mean_count_",
         "connection_prob_",
         "connection_prior_",
         "connection_",
@@ -184,6 +202,7 @@ class HMMGLM(Model):
         "bin_width_",
         "weight_se_method_",
         "largest_count_",
+        "sessions_differ_",
     )
 
     def __init__(
@@ -225,14 +244,19 @@ class HMMGLM(Model):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, data: Counts) -> HMMGLM:
+    def fit(self, data: Counts, covariates: Covariates | None = None) -> HMMGLM:
         """Fit the model.
 
         Parameters
         ----------
         data : DataArray or list of DataArray
             Counts (time, unit), (trial, time, unit), or a list of such; NaN = not observed. The bin width is
-            ``attrs["bin_width"]``, else the step of a regular `time`; a jump in `time` begins a new sequence.
+            ``attrs["bin_width"]``, else the step of a regular `time`; a jump in `time` begins a new sequence. Arrays of
+            a list may have different units.
+        covariates : DataArray (time, covariate) or list of DataArray, optional
+            What else was known: stimuli, running speed, ...; one array for each of `data`, with a leading `trial` where
+            trials differ. Each bin takes the values at its own `time`; bins in which one is NaN are not used. Weights
+            are in `covariate_weight_`.
 
         Returns
         -------
@@ -244,12 +268,16 @@ class HMMGLM(Model):
         OptionError
             Settings that make no sense, all of them at once.
         RecordingError, MissingOptionError
-            Data that are no counts, without spikes, shorter than the history, or of unknown bin width.
+            Data that are no counts, without spikes, shorter than the history, or of unknown bin width; covariates that
+            do not fit the counts.
         """
         check_settings(self.get_params(deep=False))
-        sequences = read_counts(data)
-        layout = self._make_layout(len(sequences.unit), sequences.bin_width)
-        design = build_design(sequences, layout)
+        sequences = read_counts(data, union=True)
+        names = None if covariates is None else covariate_names(covariates)
+        layout = self._make_layout(len(sequences.unit), sequences.bin_width, 0 if names is None else len(names))
+        values = None if names is None or covariates is None else read_covariates(covariates, sequences, names)
+        design = build_design(sequences, layout, values)
+        scale = _standardised(design, layout)
         if self.n_states > len(design.columns):
             raise OptionError(
                 f"no more states than bins that can be used, {len(design.columns)}",
@@ -264,7 +292,11 @@ class HMMGLM(Model):
             problem, run, couplings = self._learn(problem, layout, run)
         error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
         self._forget()
-        self._store(sequences, layout, problem, run, error)
+        together = recorded_together(sequences, design)
+        self._store(sequences, layout, problem, run, error, together, scale)
+        if names is not None:
+            self._store_covariates(layout, problem, run, names, scale)
+        self.sessions_differ_ = any(not seen.all() for seen in _units_of(data, sequences))
         if couplings is not None:
             self._store_prior(sequences.unit, couplings)
         for name in ("objective", "log_likelihood"):
@@ -285,19 +317,26 @@ class HMMGLM(Model):
             )
         return self
 
-    def predict(self, data: Counts) -> xr.DataArray | list[xr.DataArray]:
+    def predict(self, data: Counts, covariates: Covariates | None = None) -> xr.DataArray | list[xr.DataArray]:
         """Most probable path of states (Viterbi).
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts of the units of the fit. Where the fit had sessions of different units, some may be missing.
+        covariates : DataArray or list of DataArray, optional
+            Those of the fit, for these data.
 
         Returns
         -------
         DataArray (time,) or (trial, time), or a list of them as `data` is
             State of each bin; -1 in bins outside the first and last observed one.
         """
-        sequences, design = self._design(data)
+        sequences, design = self._design(data, covariates)
         path, _ = viterbi(*self._chain(design))
         return sequences.restore(path, -1, long_name="most probable state")
 
-    def predict_proba(self, data: Counts) -> xr.DataArray | list[xr.DataArray]:
+    def predict_proba(self, data: Counts, covariates: Covariates | None = None) -> xr.DataArray | list[xr.DataArray]:
         """Posterior probability of each state in each bin.
 
         Returns
@@ -305,30 +344,30 @@ class HMMGLM(Model):
         DataArray (time, state) or (trial, time, state), or a list of them as `data` is
             NaN in bins outside the first and last observed one.
         """
-        sequences, design = self._design(data)
+        sequences, design = self._design(data, covariates)
         _, gamma, _, _ = forward_backward(*self._chain(design))
         return sequences.restore(
             gamma, np.nan, {"state": self.initial_["state"].values}, units="1", long_name="posterior probability"
         )
 
-    def log_likelihood(self, data: Counts) -> float:
+    def log_likelihood(self, data: Counts, covariates: Covariates | None = None) -> float:
         """Exact log-likelihood (nats) of counts, summed over all paths of states."""
-        _, design = self._design(data)
+        _, design = self._design(data, covariates)
         return float(forward_backward(*self._chain(design))[0].sum()) + design.constant
 
-    def score(self, data: Counts) -> float:
+    def score(self, data: Counts, covariates: Covariates | None = None) -> float:
         """Bits per spike gained over a constant rate of each unit, the one it had in the fitted data.
 
         The score of held-out data is the model's honest measure. Only counts with a complete history are scored.
         """
-        _, design = self._design(data)
+        _, design = self._design(data, covariates)
         log_likelihood = float(forward_backward(*self._chain(design))[0].sum()) + design.constant
         counts = np.where(design.counts >= 0, design.counts, np.nan)
         fitted = np.isfinite(self.rate_.values)
         baseline = poisson_log_likelihood(counts[:, fitted], self.rate_.values[fitted])
         return bits_per_spike(log_likelihood, baseline, float(design.n_spikes.sum()))
 
-    def cosmoothing(self, data: Counts, held_out_units: Sequence[Any]) -> float:
+    def cosmoothing(self, data: Counts, held_out_units: Sequence[Any], covariates: Covariates | None = None) -> float:
         """Bits per spike of units that had no say in which state it was.
 
         The states are inferred from all other units; each count of the held-out units is then predicted from the
@@ -341,13 +380,15 @@ class HMMGLM(Model):
             Counts, best such that the fit did not see.
         held_out_units : sequence of unit ids
             At least one unit, and not all.
+        covariates : DataArray or list of DataArray, optional
+            Those of the fit, for these data.
 
         Returns
         -------
         float
             Gain over a constant rate of each unit, the one it had in the fitted data.
         """
-        _, design = self._design(data)
+        _, design = self._design(data, covariates)
         ids = self.intercept_["unit"].values
         held = np.isin(ids, np.asarray(list(held_out_units)))
         if held.sum() != len(set(held_out_units)) or held.all() or not held.any():
@@ -369,12 +410,14 @@ class HMMGLM(Model):
         baseline = poisson_log_likelihood(counts[:, scored], self.rate_.values[scored])
         return bits_per_spike(total, baseline, float(predicted.n_spikes.sum()))
 
-    def simulate(self, n_bins: int, *, rng: RNGLike = None) -> xr.Dataset:
+    def simulate(self, n_bins: int, *, covariates: xr.DataArray | None = None, rng: RNGLike = None) -> xr.Dataset:
         """Draw states and counts from the fitted model, beginning with a silent history.
 
         Parameters
         ----------
         n_bins : int
+        covariates : DataArray (time, covariate), optional
+            Of each of the `n_bins` bins, when the model was fitted with covariates; without NaN.
         rng : int, Generator or None
 
         Returns
@@ -387,8 +430,18 @@ class HMMGLM(Model):
         self._require_fit()
         layout, theta = self._fitted_layout(), self._theta()
         coupling, own = layout.coefficients(theta)
+        time = None if covariates is None or "time" not in covariates.coords else covariates["time"].values
+        empty = make_counts(
+            np.zeros((int(n_bins), layout.n_units)), self.bin_width_, time=time, unit=self.intercept_["unit"].values
+        )
+        values = self._covariates(covariates, read_counts(_timed(empty, covariates), need_spikes=False))
+        if values is not None and not np.isfinite(values).all():
+            raise RecordingError("covariates of every bin", "NaN", "fill in what is not known")
+        base = np.repeat(theta[None, :, 0], 1 if values is None else int(n_bins), axis=0)
+        if values is not None:
+            base = base + np.einsum("tc,suc->tsu", values, layout.covariates(theta))
         counts, state, capped = simulate_counts(
-            theta[:, 0],
+            base,
             layout.filters(coupling, own),
             self.initial_.values,
             self.transition_.values,
@@ -403,10 +456,10 @@ class HMMGLM(Model):
                 NeurodataWarning,
                 stacklevel=2,
             )
-        labelled = make_counts(counts, self.bin_width_, unit=self.intercept_["unit"].values)
+        labelled = make_counts(counts, self.bin_width_, time=time, unit=self.intercept_["unit"].values)
         return xr.Dataset({"counts": labelled, "state": ("time", state)}, attrs={"model": "HMMGLM"})
 
-    def to_pymc(self, data: Counts, *, marginal: bool = False) -> Any:
+    def to_pymc(self, data: Counts, *, marginal: bool = False, covariates: Covariates | None = None) -> Any:
         """A PyMC model of all coefficients, for their full posterior by NUTS (extra ``pymc``).
 
         Parameters
@@ -417,6 +470,8 @@ class HMMGLM(Model):
             False: the states are given, each bin counts for each state by its posterior probability under the fit, as
             in the M-step. True: the states are summed over, transitions and first states are variables too, and the
             posterior includes the uncertainty about the states.
+        covariates : DataArray or list of DataArray, optional
+            Those of the fit, for these data.
 
         Returns
         -------
@@ -432,7 +487,7 @@ class HMMGLM(Model):
         """
         from neurodata.models.hmm_glm.to_pymc import Fitted, pymc_model
 
-        _, design = self._design(data)
+        _, design = self._design(data, covariates)
         gamma = None if marginal else forward_backward(*self._chain(design))[1]
         fitted = Fitted(
             self._theta(),
@@ -447,7 +502,9 @@ class HMMGLM(Model):
         )
         return pymc_model(design, self._fitted_layout(), fitted, gamma)
 
-    def filter_se(self, data: Counts, pairs: Sequence[tuple[Any, Any]]) -> xr.DataArray:
+    def filter_se(
+        self, data: Counts, pairs: Sequence[tuple[Any, Any]], covariates: Covariates | None = None
+    ) -> xr.DataArray:
         """Standard errors of filters at each lag, from the curvature at the fit, the states taken as their posterior.
 
         Parameters
@@ -456,6 +513,8 @@ class HMMGLM(Model):
             Counts of the fit.
         pairs : sequence of (post, pre)
             Ids of units.
+        covariates : DataArray or list of DataArray, optional
+            Those of the fit.
 
         Returns
         -------
@@ -464,7 +523,7 @@ class HMMGLM(Model):
         """
         from neurodata.models.hmm_glm.filter_error import filter_standard_error
 
-        _, design = self._design(data)
+        _, design = self._design(data, covariates)
         row = {unit: i for i, unit in enumerate(self.intercept_["unit"].values.tolist())}
         unknown = [unit for pair in pairs for unit in pair if unit not in row]
         if unknown:
@@ -479,19 +538,21 @@ class HMMGLM(Model):
             error, dims=("state", "pair", "lag"), coords={**coords, **ends}, attrs=dict(self.filter_.attrs)
         ).assign_attrs(long_name="standard error of the filter")
 
-    def _make_layout(self, n_units: int, bin_width: float) -> Layout:
+    def _make_layout(self, n_units: int, bin_width: float, n_covariates: int = 0) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
         if self.prior is not None:
             basis = shared_shape(basis)
         own = None
         if self.self_history is not None:
             own = refractory(self.n_basis, n_lags(self.self_history, bin_width, "self_history"))
-        return Layout(n_units, basis, own)
+        return Layout(n_units, basis, own, n_covariates)
 
     def _make_problem(self, design: Design, layout: Layout) -> Problem:
         spread = design.columns.var(axis=0)[:, None] * (1.0 if layout.free() is None else layout.free())
-        # The prior spread of the summed contributions of all units is then 1 / sqrt(ridge).
-        precision = np.full(layout.n_columns, float(self.ridge) * max(spread.sum(axis=0).mean(), 1e-12))
+        # The prior spread of the summed contributions of all units is then 1 / sqrt(ridge); that of covariates too.
+        history = slice(0, layout.n_history)
+        precision = np.full(layout.n_columns, float(self.ridge) * max(spread[history].sum(axis=0).mean(), 1e-12))
+        precision[layout.n_history :] = float(self.ridge) * max(layout.n_covariates, 1)
         precision[0] = _INTERCEPT_PRECISION * self.ridge
         centre = np.zeros((layout.n_columns, layout.n_units))
         centre[0] = intercept_guess(design, LINKS[self.link])
@@ -553,7 +614,16 @@ class HMMGLM(Model):
             self.shared_weight_ = _labelled(couplings.shared, pair, "1", "weight that the states share")
         self.prior_parameters_ = json.dumps(dataclasses.asdict(couplings.prior))
 
-    def _store(self, sequences: CountSequences, layout: Layout, problem: Problem, run: Run, error: np.ndarray) -> None:
+    def _store(
+        self,
+        sequences: CountSequences,
+        layout: Layout,
+        problem: Problem,
+        run: Run,
+        error: np.ndarray,
+        together: np.ndarray,
+        scale: np.ndarray,
+    ) -> None:
         design, parameters = problem.design, run.parameters
         state, unit = np.arange(self.n_states), sequences.unit
         lag = sequences.bin_width * np.arange(1, layout.n_lags + 1)
@@ -564,6 +634,12 @@ class HMMGLM(Model):
             array[:, unseen] = np.nan
             array[:, :, unseen] = np.nan
         intercept[:, unseen] = np.nan
+        # A unit that was never there with another stood in at its mean: a constant, so part of the intercept.
+        apart = ~together & ~unseen & ~unseen[:, None]
+        level = mean_count(sequences.counts)
+        intercept += np.where(apart, np.nan_to_num(filters.sum(axis=-1)) * level, 0.0).sum(axis=2)
+        for array in (filters, coupling, error):
+            array[:, apart] = np.nan
         pair = {"state": state, "post": unit, "pre": unit}
         gain = "spike/bin per spike/bin" if self.link == "softplus" else "1"
 
@@ -583,6 +659,7 @@ class HMMGLM(Model):
         # Half a spike and one bin are added: a unit silent in training may spike in held-out data.
         rate = np.where(unseen, np.nan, (design.n_spikes + 0.5) / (design.n_observed + 1.0))
         self.rate_ = _labelled(rate, {"unit": unit}, "1", "mean count per bin")
+        self.mean_count_ = _labelled(level, {"unit": unit}, "1", "mean of the observed counts")
         shapes = np.arange(len(layout.basis))
         lags = lag[: layout.basis.shape[1]]
         self.basis_shape_ = _labelled(layout.basis, {"basis": shapes, "basis_lag": lags}, "1", "shape of filters")
@@ -602,31 +679,70 @@ class HMMGLM(Model):
         # Without coordinates of the columns: `to_pymc` reads these arrays by position.
         for name, array in (("precision", problem.penalty.precision), ("centre", problem.penalty.centre)):
             values = np.broadcast_to(array, parameters.theta.shape).copy()
+            values[:, layout.n_history :] *= (scale**2 if name == "precision" else 1.0 / scale)[:, None]
             labelled = xr.DataArray(values, dims=("state", "column", "unit"), coords={"state": state, "unit": unit})
             setattr(self, f"penalty_{name}_", labelled.assign_attrs(long_name=f"{name} of the Gaussian prior"))
 
+    def _store_covariates(
+        self, layout: Layout, problem: Problem, run: Run, names: np.ndarray, scale: np.ndarray
+    ) -> None:
+        variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
+        labels = {"state": self.intercept_["state"].values, "unit": self.intercept_["unit"].values, "covariate": names}
+        unseen = problem.design.n_observed == 0
+        for name, values, text in (
+            ("covariate_weight_", run.parameters.theta, "weight of the covariate"),
+            ("covariate_weight_se_", np.sqrt(variance), "standard error of the covariate's weight"),
+        ):
+            array = layout.covariates(values) / scale
+            array[:, unseen] = np.nan
+            setattr(self, name, _labelled(array, labels, "1", text))
+
     def _fitted_layout(self) -> Layout:
-        own = vars(self).get("self_basis_shape_")
-        return Layout(self.intercept_.sizes["unit"], self.basis_shape_.values, None if own is None else own.values)
+        own, covariate = vars(self).get("self_basis_shape_"), vars(self).get("covariate_weight_")
+        return Layout(
+            self.intercept_.sizes["unit"],
+            self.basis_shape_.values,
+            None if own is None else own.values,
+            0 if covariate is None else covariate.sizes["covariate"],
+        )
 
     def _theta(self) -> np.ndarray:
-        own = vars(self).get("self_coefficient_")
+        own, covariate = vars(self).get("self_coefficient_"), vars(self).get("covariate_weight_")
         theta = self._fitted_layout().theta(
-            self.intercept_.values, self.coefficient_.values, None if own is None else own.values
+            self.intercept_.values,
+            self.coefficient_.values,
+            None if own is None else own.values,
+            None if covariate is None else covariate.values,
         )
         return np.nan_to_num(theta)
 
-    def _design(self, data: Counts) -> tuple[CountSequences, Design]:
-        """Design of new data, whose units and bins must be those of the fit."""
+    def _covariates(self, covariates: Covariates | None, sequences: CountSequences) -> np.ndarray | None:
+        """Values (bin, covariate) of the covariates of the fit; None when it had none."""
+        fitted = vars(self).get("covariate_weight_")
+        if fitted is None:
+            if covariates is not None:
+                raise OptionError("no covariates, as in the fit", "covariates", "fit with covariates= to use them")
+            return None
+        names = fitted["covariate"].values
+        if covariates is None:
+            raise MissingOptionError(
+                f"the covariates of the fit, {names.tolist()[:8]}", "none", "pass covariates= for these data"
+            )
+        return read_covariates(covariates, sequences, names)
+
+    def _design(self, data: Counts, covariates: Covariates | None = None) -> tuple[CountSequences, Design]:
+        """Design of new data, whose units, bins and covariates must be those of the fit."""
         self._require_fit()
-        sequences = read_counts(data, unit=self.intercept_["unit"].values, need_spikes=False)
+        units = self.intercept_["unit"].values
+        sequences = read_counts(data, unit=units, need_spikes=False, union=bool(self.sessions_differ_))
         if not np.isclose(sequences.bin_width, self.bin_width_, rtol=1e-6):
             raise RecordingError(
                 f"bins of {self.bin_width_:g} s, as in the fit", f"{sequences.bin_width:g} s", "bin the data alike"
             )
         # Nothing is known of a unit that the fit never saw.
         sequences.counts[:, ~np.isfinite(self.rate_.values)] = -1
-        return sequences, build_design(sequences, self._fitted_layout())
+        values = self._covariates(covariates, sequences)
+        return sequences, build_design(sequences, self._fitted_layout(), values, self.mean_count_.values)
 
     def _chain(self, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         log_likelihood = state_log_likelihood(design, self._theta(), LINKS[self.link])
@@ -643,6 +759,27 @@ class HMMGLM(Model):
             ("log-likelihood", f"{float(self.log_likelihood_[-1]):.6g} nat"),
             ("EM", f"{self.n_iter_} iterations, {'converged' if self.converged_ else 'not converged'}"),
         ]
+
+
+def _standardised(design: Design, layout: Layout) -> np.ndarray:
+    """Scale covariates to standard deviation 1, in place; their scales."""
+    columns = design.columns[:, layout.n_history :]
+    scale = columns.std(axis=0)
+    scale[scale <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)] = 1.0
+    columns /= scale
+    return scale
+
+
+def _units_of(data: Counts, sequences: CountSequences) -> list[np.ndarray]:
+    """Which units each array of the data names."""
+    arrays = [data] if isinstance(data, xr.DataArray) else list(data)
+    ids = [array[dim].values for array in arrays for dim in ("unit", "roi") if dim in array.coords]
+    return [np.isin(sequences.unit, one) for one in ids]
+
+
+def _timed(counts: xr.DataArray, covariates: xr.DataArray | None) -> xr.DataArray:
+    """Counts without times where the covariates have none either, to be matched one by one."""
+    return counts if covariates is None or "time" in covariates.coords else counts.drop_vars("time")
 
 
 def _labelled(values: np.ndarray, coords: dict[str, Any], units: str, long_name: str) -> xr.DataArray:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from neurodata._core.parallel import run_parallel
 from neurodata.errors import OptionError
+from neurodata.models.covariates import Covariates
 from neurodata.models.hmm_glm.estimator import HMMGLM
 from neurodata.models.sequences import bin_width
 
@@ -24,6 +25,7 @@ def select_n_states(
     *,
     n_folds: int = 3,
     gap: float | None = None,
+    covariates: Covariates | None = None,
 ) -> xr.Dataset:
     """Scores of each number of states: held-out likelihood and co-smoothing over blocks of time, and BIC, side by side.
 
@@ -41,6 +43,8 @@ def select_n_states(
     n_folds : int
     gap : float, optional
         s left out between what is fitted and what is scored; the model's `history` by default.
+    covariates : DataArray or list of DataArray, optional
+        As for `HMMGLM.fit`; blocks take theirs by time.
 
     Returns
     -------
@@ -68,15 +72,19 @@ def select_n_states(
         raise OptionError("n_folds of at least 2", repr(n_folds), "pass n_folds=3")
     arrays = [data] if isinstance(data, xr.DataArray) else list(data)
     margin = float(model.history if gap is None else gap)
+    given = None if covariates is None else [covariates] if isinstance(covariates, xr.DataArray) else list(covariates)
+    if given is not None and len(given) != len(arrays):
+        raise OptionError("one array of covariates per array of counts", f"{len(given)}", "pass lists of one length")
     # One job at a time inside: the folds are the parallel level.
     settings = {"n_jobs": 1, "progress": False}
     calls = []
     for n in states:
         for fold in range(n_folds):
-            train, test = _split(arrays, fold, n_folds, margin)
-            calls.append((clone(model).set_params(n_states=n, **settings), train, test))
+            train, test, source = _split(arrays, fold, n_folds, margin)
+            known = given if given is None else [given[i] for i in source]
+            calls.append((clone(model).set_params(n_states=n, **settings), train, test, known, given))
     scores = np.array(run_parallel(_fit_score, calls, model.n_jobs)).reshape(len(states), n_folds, 2)
-    whole = [(clone(model).set_params(n_states=n, **settings), arrays) for n in states]
+    whole = [(clone(model).set_params(n_states=n, **settings), arrays, given) for n in states]
     bic = np.array(run_parallel(_fit_bic, whole, model.n_jobs))
     units = {"units": "bit/spike"}
     data_vars: dict[str, Any] = {"bic": ("n_states", bic, {"units": "nat"}), "best_by_bic": states[int(bic.argmin())]}
@@ -105,10 +113,10 @@ def _simplest_good(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _split(
     arrays: list[xr.DataArray], fold: int, n_folds: int, gap: float
-) -> tuple[list[xr.DataArray], list[xr.DataArray]]:
-    """Training stretches and the test block of one fold."""
-    train, test = [], []
-    for array in arrays:
+) -> tuple[list[xr.DataArray], list[xr.DataArray], list[int]]:
+    """Training stretches, the test blocks of one fold, and which array each stretch is of."""
+    train, test, source = [], [], []
+    for i, array in enumerate(arrays):
         n_bins = array.sizes["time"]
         width = bin_width(array)
         array = array.assign_attrs(bin_width=width)
@@ -117,34 +125,46 @@ def _split(
         for part in (array.isel(time=slice(0, max(0, a - margin))), array.isel(time=slice(b + margin, None))):
             if part.sizes["time"]:
                 train.append(part)
+                source.append(i)
         test.append(array.isel(time=slice(a, b)))
-    return train, test
+    return train, test, source
 
 
-def _fit_score(model: HMMGLM, train: list[xr.DataArray], test: list[xr.DataArray]) -> tuple[float, float]:
+def _fit_score(
+    model: HMMGLM,
+    train: list[xr.DataArray],
+    test: list[xr.DataArray],
+    known: list[xr.DataArray] | None,
+    given: list[xr.DataArray] | None,
+) -> tuple[float, float]:
     """Held-out score, and co-smoothing averaged over fifths of the units, by spikes."""
-    model.fit(train)
+    model.fit(train, known)
     seen = model.rate_["unit"].values[np.isfinite(model.rate_.values)]
     groups = [seen[i :: min(_UNIT_GROUPS, len(seen))] for i in range(min(_UNIT_GROUPS, len(seen)))]
     gain, spikes = [], []
     for group in groups if len(groups) > 1 else []:
-        count = sum(float(array.sel({_item(array): group}).sum()) for array in test)
+        count = sum(_spikes(array, group) for array in test)
         if count > 0:
-            gain.append(model.cosmoothing(test, group) * count)
+            gain.append(model.cosmoothing(test, group, given) * count)
             spikes.append(count)
-    return model.score(test), float(np.sum(gain) / np.sum(spikes)) if spikes else np.nan
+    return model.score(test, given), float(np.sum(gain) / np.sum(spikes)) if spikes else np.nan
 
 
-def _item(array: xr.DataArray) -> str:
-    return "unit" if "unit" in array.dims else "roi"
+def _spikes(array: xr.DataArray, units: np.ndarray) -> float:
+    """Spikes of those of `units` that the array has."""
+    item = "unit" if "unit" in array.dims else "roi"
+    ids = array[item].values if item in array.coords else np.arange(array.sizes[item])
+    return float(array.isel({item: np.flatnonzero(np.isin(ids, units))}).sum())
 
 
-def _fit_bic(model: HMMGLM, arrays: list[xr.DataArray]) -> float:
+def _fit_bic(model: HMMGLM, arrays: list[xr.DataArray], given: list[xr.DataArray] | None) -> float:
     """``-2 log L + k log(bins)``, k the number of coefficients, transitions and first states."""
-    model.fit(arrays)
+    model.fit(arrays, given)
     coefficients = int(np.isfinite(model.coefficient_.values).sum() + np.isfinite(model.intercept_.values).sum())
     if "self_coefficient_" in vars(model):
         coefficients += int(np.isfinite(model.self_coefficient_.values).sum())
+    if "covariate_weight_" in vars(model):
+        coefficients += int(np.isfinite(model.covariate_weight_.values).sum())
     n_states = model.intercept_.sizes["state"]
     n_bins = sum(array.sizes["time"] * array.sizes.get("trial", 1) for array in arrays)
     free = coefficients + n_states * (n_states - 1) + n_states - 1

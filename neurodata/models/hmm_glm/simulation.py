@@ -21,7 +21,8 @@ def simulate_counts(
 
     Parameters
     ----------
-    intercept : array (state, unit)
+    intercept : array (bin or 1, state, unit)
+        With what covariates add.
     filters : array (state, post, pre, lag)
     initial : array (state,)
     transition : array (state, state)
@@ -43,7 +44,8 @@ def simulate_counts(
     for t in range(n_bins):
         edge = np.cumsum(initial) if t == 0 else edges[state[t - 1]]
         state[t] = min(int(np.searchsorted(edge, draw[t], side="right")), n_states - 1)
-        mean = mean_of(intercept[state[t]] + counts[t : t + n_lags].ravel() @ kernel[state[t]])
+        level = intercept[t if len(intercept) > 1 else 0, state[t]]
+        mean = mean_of(level + counts[t : t + n_lags].ravel() @ kernel[state[t]])
         capped += int((mean > ceiling).sum())
         counts[t + n_lags] = rng.poisson(np.minimum(mean, ceiling))
     return counts[n_lags:], state, capped

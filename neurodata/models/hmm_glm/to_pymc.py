@@ -53,6 +53,8 @@ def pymc_model(design: Design, layout: Layout, fitted: Fitted, gamma: np.ndarray
         "pre": fitted.unit,
         "basis": np.arange(len(layout.basis)),
     }
+    if layout.n_covariates:
+        coords["covariate"] = np.arange(layout.n_covariates)
     if layout.self_basis is not None:
         coords["self_basis"] = np.arange(len(layout.self_basis))
         off = ~np.eye(layout.n_units, dtype=bool)
@@ -102,6 +104,10 @@ def _coefficients(pm: Any, layout: Layout, fitted: Fitted) -> Any:
             pt.set_subtensor(block[:, index, :, index], own.transpose(1, 0, 2)).reshape((n_states, -1, n_units))
         )
         summed = pt.set_subtensor(summed[:, index, index], pt.dot(own, layout.self_basis.sum(axis=1)))
+    if layout.n_covariates:
+        given = (layout.covariates(array) for array in (precision, centre, start))
+        covariate = _normal(pm, "covariate_weight", *given, ("state", "unit", "covariate"))
+        parts.append(covariate.transpose(0, 2, 1))
     pm.Deterministic("weight", summed, dims=("state", "post", "pre"))
     return pt.concatenate(parts, axis=1)
 
