@@ -7,7 +7,7 @@ import pytest
 
 import neurodata as nd
 
-pm = pytest.importorskip("pymc", reason="extra pymc")
+pm = pytest.importorskip("pymc")
 
 # Wheels of PyTensor come without BLAS and warn of it; speed does not matter here.
 pytestmark = pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS installation:UserWarning")

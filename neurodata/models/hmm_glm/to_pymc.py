@@ -44,7 +44,7 @@ class Fitted(NamedTuple):
 
 def pymc_model(design: Design, layout: Layout, fitted: Fitted, gamma: np.ndarray | None) -> Any:
     """The PyMC model; with `gamma` (bin, state) given the states, else with the states summed over."""
-    pm = require("pymc", "pymc", "to build a PyMC model")
+    pm = require("pymc", purpose="to build a PyMC model")
     coords: dict[str, Any] = {
         "state": np.arange(len(fitted.theta)),
         "state_2": np.arange(len(fitted.theta)),
@@ -59,6 +59,7 @@ def pymc_model(design: Design, layout: Layout, fitted: Fitted, gamma: np.ndarray
         coords["self_basis"] = np.arange(len(layout.self_basis))
         off = ~np.eye(layout.n_units, dtype=bool)
         coords["pair"] = [f"{fitted.unit[j]} -> {fitted.unit[i]}" for i, j in np.argwhere(off)]
+    coords["covariate"] = np.arange(fitted.theta.shape[1] - _n_history(layout))
     with pm.Model(coords=coords) as model:
         theta = _coefficients(pm, layout, fitted)
         log_likelihood = _state_log_likelihood(design, theta, fitted)
@@ -72,7 +73,7 @@ def pymc_model(design: Design, layout: Layout, fitted: Fitted, gamma: np.ndarray
 
 def _coefficients(pm: Any, layout: Layout, fitted: Fitted) -> Any:
     """Random variables of all coefficients, labelled, put together as (state, column, unit)."""
-    pt = require("pytensor.tensor", "pymc")
+    pt = require("pytensor.tensor")
     n_states, n_units = len(fitted.theta), layout.n_units
     start, precision, centre = fitted.theta, fitted.precision, fitted.centre
     if fitted.shared_intercept:
@@ -108,8 +109,17 @@ def _coefficients(pm: Any, layout: Layout, fitted: Fitted) -> Any:
         given = (layout.covariates(array) for array in (precision, centre, start))
         covariate = _normal(pm, "covariate_weight", *given, ("state", "unit", "covariate"))
         parts.append(covariate.transpose(0, 2, 1))
+    n_before = _n_history(layout)
+    if start.shape[1] > n_before:
+        rest = (array[:, n_before:] for array in (precision, centre, start))
+        parts.append(_normal(pm, "covariate_coefficient", *rest, dims=("state", "covariate", "unit")))
     pm.Deterministic("weight", summed, dims=("state", "post", "pre"))
     return pt.concatenate(parts, axis=1)
+
+
+def _n_history(layout: Layout) -> int:
+    """Columns up to the end of the histories; covariates come after."""
+    return 1 + layout.n_coupling + (0 if layout.self_basis is None else layout.n_units * len(layout.self_basis))
 
 
 def _normal(pm: Any, name: str, precision: Any, centre: Any, start: Any, dims: tuple[str, ...]) -> Any:
@@ -123,7 +133,7 @@ def _normal(pm: Any, name: str, precision: Any, centre: Any, start: Any, dims: t
 
 def _state_log_likelihood(design: Design, theta: Any, fitted: Fitted) -> Any:
     """Log-likelihood of each row under each state, (row, state), without ``-log x!``."""
-    pt = require("pytensor.tensor", "pymc")
+    pt = require("pytensor.tensor")
     link, (n_states, n_columns, n_units) = fitted.link, fitted.theta.shape
     flat = theta.transpose(1, 0, 2).reshape((n_columns, n_states * n_units))
     eta = pt.dot(design.columns, flat).reshape((len(design.columns), n_states, n_units))
@@ -144,7 +154,7 @@ def _state_log_likelihood(design: Design, theta: Any, fitted: Fitted) -> Any:
 
 def _marginal(pm: Any, design: Design, fitted: Fitted, log_likelihood: Any) -> None:
     """Priors of the chain and the likelihood with all paths of states summed over."""
-    pt = require("pytensor.tensor", "pymc")
+    pt = require("pytensor.tensor")
     n_states = len(fitted.theta)
     if n_states == 1:
         pm.Potential("log_likelihood", log_likelihood.sum() + design.constant)
@@ -168,9 +178,9 @@ def _forward_op() -> type:
     PyTensor (`scan`) would take a Python-sized step per bin. `tests/reference/test_hmm_glm_pymc.py` holds both against
     plain loops and finite differences.
     """
-    pt = require("pytensor.tensor", "pymc")
-    op_module = require("pytensor.graph.op", "pymc")
-    basic = require("pytensor.graph.basic", "pymc")
+    pt = require("pytensor.tensor")
+    op_module = require("pytensor.graph.op")
+    basic = require("pytensor.graph.basic")
 
     class ForwardBackward(op_module.Op):  # type: ignore[name-defined]
         """(bin, state), (state,), (state, state_2) -> log Z and its derivatives by the three inputs."""
