@@ -5,6 +5,7 @@ from .epoching import epoch as epoch
 from .events import events_to_counts as events_to_counts
 from .filtering import filter as filter
 from .noise import noise_level as noise_level
+from .regressors import stimulus_regressors as stimulus_regressors
 from .rereferencing import rereference as rereference
 from .resampling import resample as resample
 from .scale import zscore as zscore
