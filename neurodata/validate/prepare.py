@@ -74,7 +74,9 @@ _DEFAULTS = {
     "CrossCorrelation": Prepare(0.005),
     "LaggedRegression": _SHORT,
     "Shuffle": _SHORT,
-    "HMMGLM": Prepare(0.02),
+    # In bins longer than a postsynaptic potential most of a coupling falls into the bin of the spike itself; shorter
+    # ones multiply the time of a fit.
+    "HMMGLM": Prepare(0.005),
     "BiClustering": Prepare(0.5),
     "DynamicConnectome": Prepare(1.0, "traces"),
     "MultimodalGPVAE": Prepare(0.02, "trials"),
@@ -103,7 +105,7 @@ def prepare_for(model: Any) -> Prepare:
     --------
     >>> import neurodata as nd
     >>> nd.validate.prepare_for(nd.models.HMMGLM())
-    Prepare(bin_width=0.02, form='counts', decay=None)
+    Prepare(bin_width=0.005, form='counts', decay=None)
     """
     kind = model if isinstance(model, type) else type(model)
     for base in kind.__mro__:

@@ -77,7 +77,7 @@ def test_defaults_by_class():
     class Mine(LaggedRegression):
         pass
 
-    assert prepare_for(nd.models.HMMGLM()) == Prepare(0.02)
+    assert prepare_for(nd.models.HMMGLM()) == Prepare(0.005)
     assert prepare_for(LaggedRegression) == prepare_for(Shuffle(rng=0)) == prepare_for(Mine()) == Prepare(0.002)
     assert prepare_for(CrossCorrelation()) == Prepare(0.005)
     with pytest.raises(MissingOptionError, match=r"dict\n.*prepare="):
