@@ -97,30 +97,6 @@ def exponential(lags: int) -> np.ndarray:
     return (shape / shape.sum())[None]
 
 
-def shared_shape(basis: np.ndarray) -> np.ndarray:
-    """The same space of filters by other shapes: the mean of all shapes first, then contrasts that sum to 0 over lags.
-
-    The first coefficient then is the filter summed over lags, and the others are about its shape alone.
-
-    Parameters
-    ----------
-    basis : array (basis, lag)
-        Each row sums to 1.
-
-    Examples
-    --------
-    >>> shared_shape(np.eye(2)).round(2).tolist()
-    [[0.5, 0.5], [0.71, -0.71]]
-    """
-    n = len(basis)
-    rotation = np.zeros((n, n))
-    rotation[0] = 1.0 / n
-    for j in range(1, n):  # Helmert contrasts
-        rotation[j, :j] = 1.0 / np.sqrt(j * (j + 1.0))
-        rotation[j, j] = -j / np.sqrt(j * (j + 1.0))
-    return rotation @ basis
-
-
 def refractory(n_basis: int, lags: int) -> np.ndarray:
     """A shape for a unit's own history: lag 1 by itself (the refractory part), raised cosines over the later lags.
 

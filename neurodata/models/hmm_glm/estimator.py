@@ -21,7 +21,7 @@ from neurodata.kernels.hmm_nb import forward_backward, viterbi
 from neurodata.kernels.poisson_nb import LINKS
 from neurodata.models.base import Model
 from neurodata.models.covariates import Covariates, covariate_names, read_covariates
-from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory, shared_shape
+from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
 from neurodata.models.hmm_glm.design import Design, Layout, build_design, mean_count, recorded_together
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
 from neurodata.models.hmm_glm.laplace import coefficient_variance, weight_standard_error
@@ -29,6 +29,7 @@ from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
 from neurodata.models.hmm_glm.onehot import TYPES
 from neurodata.models.hmm_glm.settings import check_settings
+from neurodata.models.hmm_glm.shape import learn_shapes, with_shapes
 from neurodata.models.hmm_glm.simulation import simulate_counts
 from neurodata.models.hmm_glm.starts import intercept_guess, one_state, start
 from neurodata.models.sequences import CountSequences, read_counts
@@ -285,7 +286,11 @@ class HMMGLM(Model):
                 "fit fewer states or longer data",
             )
         problem = self._make_problem(design, layout)
-        run, restarts = self._search(problem)
+        base = one_state(problem.design, problem.penalty, problem.link)
+        if self.prior is not None and len(layout.basis) > 1:
+            layout, design, base = with_shapes(learn_shapes(design, layout, base), layout, design, base)
+            problem = self._make_problem(design, layout)
+        run, restarts = self._search(problem, base)
         run = _by_occupancy(run)
         couplings = None
         if self.prior is not None:
@@ -540,8 +545,6 @@ class HMMGLM(Model):
 
     def _make_layout(self, n_units: int, bin_width: float, n_covariates: int = 0) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
-        if self.prior is not None:
-            basis = shared_shape(basis)
         own = None
         if self.self_history is not None:
             own = refractory(self.n_basis, n_lags(self.self_history, bin_width, "self_history"))
@@ -552,6 +555,10 @@ class HMMGLM(Model):
         # The prior spread of the summed contributions of all units is then 1 / sqrt(ridge); that of covariates too.
         history = slice(0, layout.n_history)
         precision = np.full(layout.n_columns, float(self.ridge) * max(spread[history].sum(axis=0).mean(), 1e-12))
+        if self.prior is not None:
+            # Every shape has the same share in it: what all pairs have in common is then seen undistorted.
+            by_shape = spread[1 : 1 + layout.n_coupling].mean(axis=1).reshape(layout.n_units, -1).mean(axis=0)
+            precision[1 : 1 + layout.n_coupling] *= np.tile(by_shape / max(by_shape.mean(), 1e-12), layout.n_units)
         precision[layout.n_history :] = float(self.ridge) * max(layout.n_covariates, 1)
         precision[0] = _INTERCEPT_PRECISION * self.ridge
         centre = np.zeros((layout.n_columns, layout.n_units))
@@ -559,9 +566,8 @@ class HMMGLM(Model):
         penalty = Penalty(precision, centre, layout.free(), bool(self.share_intercept))
         return Problem(design, LINKS[self.link], penalty, float(self.stickiness))
 
-    def _search(self, problem: Problem) -> tuple[Run, list[Run]]:
+    def _search(self, problem: Problem, base: np.ndarray) -> tuple[Run, list[Run]]:
         """All restarts for a few iterations, then the best to the end."""
-        base = one_state(problem.design, problem.penalty, problem.link)
         n_restarts = 1 if self.n_states == 1 else self.n_restarts
         short = min(_SHORT_RUN, self.max_iter)
         rngs = generator(self.rng).spawn(n_restarts)

@@ -26,6 +26,8 @@ _DAMPING = 0.7
 # Sites are settled when weights move by less than this part of their typical posterior sd.
 _SETTLED = 0.02
 _LEAST_PRECISION = 1e-4
+# Units of which effects on themselves are compared with those on others.
+_FEWEST_OWN = 5
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,13 @@ def learn_couplings(
     precision = np.broadcast_to(problem.penalty.precision, shape).copy()
     centre = np.broadcast_to(problem.penalty.centre, shape).copy()
     prior: onehot.TypePrior | None = None
+    own: onehot.TypePrior | None = None
     for round_ in range(_ROUNDS):
         before = pairs.take(run.parameters.theta)
         variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
         summary = _cavity(before, pairs.take(variance), pairs.take(precision), pairs.take(centre))
         if kind == "onehot":
-            prior = onehot.learn_prior(*summary, prior)
-            found = onehot.posterior(*summary, prior, pairs.pre if dale else None)
+            found, prior, own = _types(summary, pairs, dale, prior, own)
             mean, spread, present = found.mean, found.variance, 1.0 - found.probability[..., 1]
         else:
             means = shared_mean.learn_prior(*summary)
@@ -113,8 +115,7 @@ def learn_couplings(
     variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
     summary = _cavity(pairs.take(run.parameters.theta), pairs.take(variance), pairs.take(precision), pairs.take(centre))
     if kind == "onehot":
-        assert prior is not None
-        found = onehot.posterior(*summary, prior, pairs.pre if dale else None)
+        found, prior, own = _types(summary, pairs, dale, prior, own, learn=False)
         shared = onehot.connectome(found.probability, prior)
         couplings = Couplings(
             pairs.spread(found.mean),
@@ -132,6 +133,49 @@ def learn_couplings(
     return problem, run, couplings
 
 
+def _types(
+    summary: tuple[np.ndarray, np.ndarray],
+    pairs: _Pairs,
+    dale: bool,
+    prior: onehot.TypePrior | None,
+    own: onehot.TypePrior | None,
+    learn: bool = True,
+) -> tuple[onehot.TypePosterior, onehot.TypePrior, onehot.TypePrior | None]:
+    """Posterior of the types, and the priors: of pairs, and of units' effects on themselves where those are unlike.
+
+    A neuron's effect on itself (reset, refractoriness, bursts) may be of another size than any synapse. It has a prior
+    of its own where the evidence for that is worth its eight numbers (BIC).
+    """
+    others, own_pairs = ~pairs.own, pairs.own
+
+    def of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return summary[0][:, mask], summary[1][:, mask]
+
+    if learn or prior is None:
+        prior = onehot.learn_prior(*of(others if others.any() else own_pairs), prior)
+        own = None
+        if others.any() and own_pairs.sum() >= _FEWEST_OWN:
+            unlike = onehot.learn_prior(*of(own_pairs))
+            gain = onehot.posterior(*of(own_pairs), unlike).evidence - onehot.posterior(*of(own_pairs), prior).evidence
+            own = unlike if gain > 4.0 * np.log(of(own_pairs)[0].size) else None
+    labels = pairs.pre if dale else None
+    if own is None:
+        return onehot.posterior(*summary, prior, labels), prior, None
+    both = (
+        onehot.posterior(*of(others), prior, None if labels is None else labels[others]),
+        onehot.posterior(*of(own_pairs), own),
+    )
+
+    def merged(name: str) -> np.ndarray:
+        first, second = (getattr(part, name) for part in both)
+        out = np.empty((len(first), pairs.own.size, *first.shape[2:]))
+        out[:, others], out[:, own_pairs] = first, second
+        return out
+
+    evidence = both[0].evidence + both[1].evidence
+    return onehot.TypePosterior(merged("mean"), merged("variance"), merged("probability"), evidence), prior, own
+
+
 class _Pairs:
     """The pairs that the prior is about, and where their coefficients are: those of observed units that exist."""
 
@@ -142,6 +186,7 @@ class _Pairs:
         if layout.self_basis is not None:
             wanted &= ~np.eye(self.n_units, dtype=bool)
         self.post, self.pre = np.nonzero(wanted)
+        self.own = self.post == self.pre
         self.column = 1 + self.pre * self.n_basis
         _, self.pre = np.unique(self.pre, return_inverse=True)
         self._wanted = wanted
@@ -165,14 +210,18 @@ class _Pairs:
     ) -> None:
         """Precision of the coefficients that give a filter its shape: free where a pair is connected, small elsewhere.
 
-        Their variance among connected pairs is learned; absent ones get a hundredth of it.
+        Their variance among connected pairs is learned, for units' effects on themselves apart from that for other
+        pairs; absent ones get a hundredth of it.
         """
         if self.n_basis == 1:
             return
         later = [self.column + j for j in range(1, self.n_basis)]
         square = np.mean([theta[:, c, self.post] ** 2 + variance[:, c, self.post] for c in later], axis=0)
-        learned = float((present * square).sum() / max(present.sum(), 1e-12))
-        each = 1.0 / (learned * (present + 0.01 * (1.0 - present)) + 1e-300)
+        each = np.empty_like(present)
+        for group in (self.own, ~self.own):
+            there = present[:, group]
+            learned = float((there * square[:, group]).sum() / max(there.sum(), 1e-12))
+            each[:, group] = 1.0 / (learned * (there + 0.01 * (1.0 - there)) + 1e-300)
         for c in later:
             precision[:, c, self.post] = each
 
