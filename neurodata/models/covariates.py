@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -68,8 +70,7 @@ def read_covariates(covariates: Covariates, sequences: CountSequences, names: np
 
 
 def _as_list(covariates: Covariates) -> list[xr.DataArray]:
-    arrays = [covariates] if isinstance(covariates, xr.DataArray) else covariates
-    arrays = list(arrays) if isinstance(arrays, (list, tuple)) else [arrays]
+    arrays: list[Any] = list(covariates) if isinstance(covariates, (list, tuple)) else [covariates]
     if not arrays or not all(isinstance(array, xr.DataArray) for array in arrays):
         raise RecordingError(
             "covariates as a DataArray (time, covariate), or a list of them",

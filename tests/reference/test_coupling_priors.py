@@ -9,9 +9,13 @@ import pytest
 from scipy.special import gammaln
 from scipy.stats import multivariate_normal, norm
 
+import neurodata as nd
 from neurodata.kernels.type_urn_nb import urn_evidence, urn_posterior, urn_table
 from neurodata.models.hmm_glm import onehot, shared_mean
-from neurodata.models.hmm_glm.basis import raised_cosine, shared_shape
+from neurodata.models.hmm_glm.basis import raised_cosine
+from neurodata.models.hmm_glm.design import Layout, build_design
+from neurodata.models.hmm_glm.shape import learn_shapes, with_shapes
+from neurodata.models.sequences import read_counts
 
 
 @pytest.mark.parametrize("n_states", [1, 2, 4])
@@ -129,8 +133,37 @@ def test_dale_gives_a_presynaptic_unit_one_sign():
     np.testing.assert_allclose(tied.probability.sum(axis=-1), 1.0, atol=1e-9)
 
 
-def test_rotated_basis_spans_the_same_filters():
-    basis = raised_cosine(3, 8)
-    rotated = shared_shape(basis)
-    np.testing.assert_allclose(rotated.sum(axis=1), [1.0, 0.0, 0.0], atol=1e-12)
-    assert np.linalg.matrix_rank(np.concatenate([basis, rotated])) == 3
+def shaped_regression(rng, course, n_units=12, n_bins=4000):
+    """A design of random counts, and coefficients (column, unit): strengths times a course, and noise."""
+    basis = raised_cosine(4, 10)
+    counts = nd.containers.make_counts(rng.poisson(rng.uniform(0.1, 0.5, n_units), (n_bins, n_units)), 0.005)
+    layout = Layout(n_units, basis, None)
+    design = build_design(read_counts(counts), layout)
+    strength = rng.standard_normal((n_units, n_units)) * (rng.random((n_units, n_units)) < 0.3)
+    coupling = strength[:, None] * course[None, :, None] + 0.02 * rng.standard_normal((n_units, 4, n_units))
+    theta = np.concatenate([np.full((1, n_units), -1.0), coupling.reshape(-1, n_units)])
+    return layout, design, theta
+
+
+def test_common_course_is_found():
+    course = np.array([0.1, 0.5, 0.3, 0.1])
+    layout, design, theta = shaped_regression(np.random.default_rng(0), course)
+    shapes = learn_shapes(design, layout, theta)
+    found, true = shapes[0] @ layout.basis, course @ layout.basis
+    np.testing.assert_allclose(found.sum(), 1.0)
+    np.testing.assert_allclose(found, true / true.sum(), atol=0.03)
+
+
+def test_other_shapes_are_the_same_regression():
+    layout, design, theta = shaped_regression(np.random.default_rng(1), np.array([0.4, -0.2, 0.1, 0.3]))
+    predictor = design.columns @ theta
+    filters = layout.filters(*layout.coefficients(theta[None]))
+    shapes = learn_shapes(design, layout, theta)
+    new_layout, new_design, new_theta = with_shapes(shapes, layout, design, theta)
+    np.testing.assert_allclose(new_design.columns @ new_theta, predictor, atol=1e-9)
+    np.testing.assert_allclose(new_layout.filters(*new_layout.coefficients(new_theta[None])), filters, atol=1e-9)
+    # Regressors of one unit's contrasts are not correlated with that of its course, on average over units.
+    columns = new_design.columns[:, 1:].reshape(-1, layout.n_units, 4)
+    covariance = np.mean([np.cov(columns[:, m].T) for m in range(layout.n_units)], axis=0)
+    scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    np.testing.assert_allclose(covariance / scale, np.eye(4), atol=1e-6)

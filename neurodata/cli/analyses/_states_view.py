@@ -114,8 +114,8 @@ def pictures(
     found.append(
         Picture(
             "Kinds of connection in each state, and what the states share",
-            "Probability that a coupling excites less the probability that it inhibits, pairs as above; the last panel is the prior "
-            "that all states share, learned from them.",
+            "Probability that a coupling excites less the probability that it inhibits, pairs as above; the last panel "
+            "is the prior that all states share, learned from them.",
             plot.connectivity(typed, what="type", sort=order)[0].figure,
         )
     )

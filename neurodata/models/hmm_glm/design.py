@@ -220,7 +220,8 @@ def recorded_together(sequences: CountSequences, design: Design) -> np.ndarray:
     bins = zip(design.starts[:-1], design.starts[1:], strict=True)
     for (a, b), first, last in zip(bins, edges[:-1], edges[1:], strict=True):
         part = (sequences.counts[a:b] >= 0).any(axis=0)
-        together |= (design.counts[first:last] >= 0).any(axis=0)[:, None] & part
+        observed = np.asarray((design.counts[first:last] >= 0).any(axis=0))
+        together |= observed[:, None] & part
     return together
 
 

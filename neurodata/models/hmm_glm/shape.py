@@ -1,8 +1,8 @@
 """The shape of filters that all pairs have in common, learned from a first regression.
 
-Most of a filter is how strong it is; its course over lags (delay, rise, decay) is much alike from pair to pair. With the
-common course as one shape and what is left as contrasts, "is this pair connected, and how strongly" is one coefficient
-for which all lags speak, each as much as it knows.
+Most of a filter is how strong it is; its course over lags (delay, rise, decay) is much alike from pair to pair. With
+the common course as one shape and what is left as contrasts, "is this pair connected, and how strongly" is one
+coefficient for which all lags speak, each as much as it knows.
 """
 
 from __future__ import annotations

@@ -59,7 +59,6 @@ def pymc_model(design: Design, layout: Layout, fitted: Fitted, gamma: np.ndarray
         coords["self_basis"] = np.arange(len(layout.self_basis))
         off = ~np.eye(layout.n_units, dtype=bool)
         coords["pair"] = [f"{fitted.unit[j]} -> {fitted.unit[i]}" for i, j in np.argwhere(off)]
-    coords["covariate"] = np.arange(fitted.theta.shape[1] - _n_history(layout))
     with pm.Model(coords=coords) as model:
         theta = _coefficients(pm, layout, fitted)
         log_likelihood = _state_log_likelihood(design, theta, fitted)
@@ -106,20 +105,11 @@ def _coefficients(pm: Any, layout: Layout, fitted: Fitted) -> Any:
         )
         summed = pt.set_subtensor(summed[:, index, index], pt.dot(own, layout.self_basis.sum(axis=1)))
     if layout.n_covariates:
-        given = (layout.covariates(array) for array in (precision, centre, start))
-        covariate = _normal(pm, "covariate_weight", *given, ("state", "unit", "covariate"))
+        p_cov, c_cov, s_cov = (layout.covariates(array) for array in (precision, centre, start))
+        covariate = _normal(pm, "covariate_weight", p_cov, c_cov, s_cov, ("state", "unit", "covariate"))
         parts.append(covariate.transpose(0, 2, 1))
-    n_before = _n_history(layout)
-    if start.shape[1] > n_before:
-        rest = (array[:, n_before:] for array in (precision, centre, start))
-        parts.append(_normal(pm, "covariate_coefficient", *rest, dims=("state", "covariate", "unit")))
     pm.Deterministic("weight", summed, dims=("state", "post", "pre"))
     return pt.concatenate(parts, axis=1)
-
-
-def _n_history(layout: Layout) -> int:
-    """Columns up to the end of the histories; covariates come after."""
-    return 1 + layout.n_coupling + (0 if layout.self_basis is None else layout.n_units * len(layout.self_basis))
 
 
 def _normal(pm: Any, name: str, precision: Any, centre: Any, start: Any, dims: tuple[str, ...]) -> Any:
