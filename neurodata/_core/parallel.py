@@ -91,3 +91,12 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+# Multiply-adds below which threads of BLAS cost more in waiting for each other than they save.
+_WORTH_THREADS = 1e8
+
+
+def threads_for(work: float) -> contextlib.AbstractContextManager[None]:
+    """One thread inside where passes over the data are small (`work`, multiply-adds), else as many as there are."""
+    return one_thread() if work < _WORTH_THREADS else contextlib.nullcontext()

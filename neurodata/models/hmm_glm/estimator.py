@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammaln, logsumexp
 
-from neurodata._core.parallel import run_parallel
+from neurodata._core.parallel import run_parallel, threads_for
 from neurodata._core.progress import Progress, as_progress
 from neurodata._core.rng import RNGLike, generator
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
@@ -285,17 +285,18 @@ class HMMGLM(Model):
                 f"n_states={self.n_states}",
                 "fit fewer states or longer data",
             )
-        problem = self._make_problem(design, layout)
-        base = one_state(problem.design, problem.penalty, problem.link)
-        if self.prior is not None and len(layout.basis) > 1:
-            layout, design, base = with_shapes(learn_shapes(design, layout, base), layout, design, base)
+        with threads_for(design.columns.size * layout.n_units * self.n_states):
             problem = self._make_problem(design, layout)
-        run, restarts = self._search(problem, base)
-        run = _by_occupancy(run)
-        couplings = None
-        if self.prior is not None:
-            problem, run, couplings = self._learn(problem, layout, run)
-        error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
+            base = one_state(problem.design, problem.penalty, problem.link)
+            if self.prior is not None and len(layout.basis) > 1:
+                layout, design, base = with_shapes(learn_shapes(design, layout, base), layout, design, base)
+                problem = self._make_problem(design, layout)
+            run, restarts = self._search(problem, base)
+            run = _by_occupancy(run)
+            couplings = None
+            if self.prior is not None:
+                problem, run, couplings = self._learn(problem, layout, run)
+            error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
         self._forget()
         together = recorded_together(sequences, design)
         self._store(sequences, layout, problem, run, error, together, scale)
