@@ -33,10 +33,15 @@ def weight_standard_error(
     return error, "exact" if exact else "shared"
 
 
-def coefficient_variance(problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior) -> np.ndarray:
-    """Posterior variance of each coefficient, (state, column, unit), by the same curvature; 0 where there is none."""
+def coefficient_variance(
+    problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior, most_work: float = _EXACT_WORK
+) -> np.ndarray:
+    """Posterior variance of each coefficient, (state, column, unit), by the same curvature; 0 where there is none.
+
+    `most_work` is that of exact curvatures (multiply-adds); beyond, they are shared.
+    """
     variance = np.zeros(theta.shape)
-    rows, exact = _rows(problem, layout, posterior)
+    rows, exact = _rows(problem, layout, posterior, most_work)
     for state, post, curvature in _curvatures(rows, exact, problem, theta):
         matrix, free = _precision_matrix(curvature, problem, state, post)
         factor = cho_factor(matrix, lower=True, check_finite=False)
@@ -45,13 +50,15 @@ def coefficient_variance(problem: Problem, layout: Layout, theta: np.ndarray, po
     return variance
 
 
-def _rows(problem: Problem, layout: Layout, posterior: Posterior) -> tuple[list[StateRows], bool]:
+def _rows(
+    problem: Problem, layout: Layout, posterior: Posterior, most_work: float = _EXACT_WORK
+) -> tuple[list[StateRows], bool]:
     """The rows of each state, and whether each unit can have a curvature of its own."""
     design = problem.design
     gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
     rows = select_rows(design.columns, design.counts, gamma, 1e-4)
     work = sum(len(r.columns) for r in rows) * layout.n_units * layout.n_columns**2
-    return rows, work <= _EXACT_WORK
+    return rows, work <= most_work
 
 
 def _curvatures(

@@ -26,6 +26,8 @@ _DAMPING = 0.7
 # Sites are settled when weights move by less than this part of their typical posterior sd.
 _SETTLED = 0.02
 _LEAST_PRECISION = 1e-4
+# Multiply-adds that exact variances may cost in a round; those at the end may cost more.
+_ROUND_WORK = 5e9
 # Units of which effects on themselves are compared with those on others.
 _FEWEST_OWN = 5
 
@@ -89,7 +91,7 @@ def learn_couplings(
     own: onehot.TypePrior | None = None
     for round_ in range(_ROUNDS):
         before = pairs.take(run.parameters.theta)
-        variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
+        variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior, _ROUND_WORK)
         summary = _cavity(before, pairs.take(variance), pairs.take(precision), pairs.take(centre))
         if kind == "onehot":
             found, prior, own = _types(summary, pairs, dale, prior, own)
