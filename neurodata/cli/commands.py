@@ -65,7 +65,12 @@ def trust(arguments: argparse.Namespace) -> None:
     """Say how far an analysis of a recording can be believed."""
     from neurodata.cli.trust import trust
 
-    outcome = trust(arguments, _folder(arguments, "trust"))
+    try:
+        outcome = trust(arguments, _folder(arguments, "trust"))
+    except MissingOptionError as error:
+        if "sampling_rate" in str(error):
+            error.add_note("on the command line: --sampling-rate HZ")
+        raise
     for line in outcome.verdict:
         _say(line)
     _note(outcome.problems)

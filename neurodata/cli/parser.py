@@ -76,9 +76,22 @@ def build_parser() -> argparse.ArgumentParser:
     analyze.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: NAME-report, here)")
     _add_settings(analyze)
 
-    trust = commands.add_parser("trust", help="say how far an analysis of a recording can be believed")
+    trust = commands.add_parser(
+        "trust",
+        help="say how far an analysis of a recording can be believed",
+        description="Simulate circuits whose spikes are like those of the recording, run the same analysis on them, "
+        "compare its answers with the truth, and say in words how far it can be believed. For spikes, or counts of "
+        "spikes: 1000 of them, 2 units with 50 each, and 30 s at least.",
+        epilog="Writes verdict.txt (also printed) and trust.nc into the folder of the results. Exit code: 0 when done, "
+        "2 for bad usage or a recording that cannot be used.",
+    )
     _add_input(trust)
-    trust.add_argument("--analysis", metavar="NAME", default="states", help="states or connections (states)")
+    trust.add_argument(
+        "--analysis",
+        metavar="NAME",
+        default="states",
+        help="states: hidden states of the activity; or connections: which units drive which (states)",
+    )
     trust.add_argument("--twins", type=whole, default=3, metavar="N", help="simulated twins of each kind (3)")
     trust.add_argument("--jobs", type=whole, default=1, metavar="N", help="twins at a time (1)")
     trust.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: NAME-trust, here)")
@@ -107,7 +120,9 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bin-width", type=positive, metavar="S", help="bins of the analysis of states")
+    parser.add_argument(
+        "--bin-width", type=positive, metavar="S", help="bins of the analysis (default: by analysis and data)"
+    )
     parser.add_argument("--states", type=whole, default=3, metavar="N", help="number of hidden states (3)")
     parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (0)")
     parser.add_argument("--no-limit", action="store_true", help="take all units and all time, however long it takes")

@@ -84,6 +84,7 @@ def trust(arguments: argparse.Namespace, folder: Path) -> Outcome:
     from neurodata.validate import match
     from neurodata.validate import trust as trust_model
     from neurodata.validate.match import MOST_UNITS as MOST_MATCHED
+    from neurodata.validate.statistics import enough
 
     if arguments.analysis not in SUBJECTS:
         raise OptionError(
@@ -99,6 +100,7 @@ def trust(arguments: argparse.Namespace, folder: Path) -> Outcome:
     with collected_warnings() as remarks:
         source = load_input(arguments)
         rec = _one(source.recording)
+        enough(rec)  # what cannot be matched or prepared fails now, not after minutes
         prepare(rec)
         progress = as_progress(not arguments.quiet)
         twin = match(

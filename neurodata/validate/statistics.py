@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from neurodata.containers.recording import is_recording
 from neurodata.errors import RecordingError
+from neurodata.schema import modality_of
 from neurodata.validate._pieces import (
     CORRELATION,
     FANO,
@@ -123,9 +125,8 @@ def recording_statistics(rec: Any) -> xr.Dataset:
     >>> bool(0.6 < found["value"].sel(statistic="isi_cv") < 1.1)
     True
     """
-    data = read(rec)
+    data = enough(rec)
     shape = windows(None if isinstance(data, Trains) else data.bin_width)
-    _require_enough(data)
     pieces = gather(data, shape)
     value = summarise(pieces)
     n = len(pieces.seconds)
@@ -163,6 +164,8 @@ def read(rec: Any) -> Trains | Counted:
         return rec
     if isinstance(rec, xr.DataArray):
         return read_counts(rec)
+    if isinstance(rec, xr.DataTree):
+        _require_spikes(rec)
     node = node_of(rec, "spikes")
     if "spike_time" in node:
         return read_trains(node)
@@ -174,6 +177,28 @@ def read(rec: Any) -> Trains | Counted:
     raise RecordingError(
         "spikes with spike_time, or with counts", f"variables {list(map(str, node.data_vars))}", "pass a spikes node"
     )
+
+
+def enough(rec: Any) -> Trains | Counted:
+    """Spike trains or counts of a recording that is long enough to match, or an error."""
+    data = read(rec)
+    _require_enough(data)
+    return data
+
+
+def _require_spikes(rec: xr.DataTree) -> None:
+    """Refuse a recording of something else, and say what can be done with it."""
+    names = [str(name) for name in rec.children]
+    kinds = {modality_of(name) for name in names}
+    if not names or not is_recording(rec) or "spikes" in kinds:
+        return
+    fix = "pass a recording of spikes: twins are simulated spike trains"
+    if "calcium" in kinds:
+        fix = (
+            "twins of calcium traces are not made yet; to try an analysis of calcium where the truth is known, pass "
+            "nd.simulate.Calcium() among the observations of nd.validate.grid"
+        )
+    raise RecordingError("a recording with spikes, or with counts of spikes", f"nodes {names}", fix)
 
 
 def _require_enough(data: Trains | Counted) -> None:

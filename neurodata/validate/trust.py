@@ -23,6 +23,7 @@ from neurodata.validate._kinds import clustered, switching
 from neurodata.validate._strata import PSP_EDGES, QUANTITIES, Edges, Interval, edges_of, over_twins, stratum
 from neurodata.validate._twin import PROBABILITY
 from neurodata.validate.match import Match, match
+from neurodata.validate.statistics import enough
 
 # Median EPSP of the twins, mV: that of the zoo, half and twice it; and none.
 EPSP = (0.12, 0.24, 0.48)
@@ -166,7 +167,10 @@ def trust(
     if not longest > 0:
         raise OptionError("a length above 0 s", f"{longest!r}", "pass longest=")
     prepare = prepare_for(model) if prepare is None else prepare
-    prepare(rec)  # what cannot be prepared fails now, not after minutes
+    # What cannot be matched or prepared fails now, not after minutes.
+    if not isinstance(circuits, Match):
+        enough(rec)
+    prepare(rec)
     rng = generator(rng)
     match_rng, twin_rng, resample_rng = rng.spawn(3)
     bar = as_progress(progress)
