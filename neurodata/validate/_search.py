@@ -124,7 +124,7 @@ def distance(found: float, wanted: float, error: float) -> float:
     Examples
     --------
     >>> round(distance(1.1, 1.0, 0.0), 2), distance(1.0, 1.0, 0.3)
-    (0.83, 0.0)
+    (0.85, 0.0)
     """
     if not np.isfinite(found):
         return 3.0
