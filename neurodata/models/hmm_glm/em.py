@@ -163,7 +163,8 @@ def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Pro
         candidate = None
         if stretch > 1.0:
             candidate = _try(problem, run, _extrapolated(run.parameters, plain, stretch))
-        stretch = stretch * _STRETCH if candidate is not None or stretch == 1.0 else 1.0
+        stretched = candidate is not None
+        stretch = stretch * _STRETCH if stretched or stretch == 1.0 else 1.0
         if candidate is None:
             candidate = _try(problem, run, plain)
         if candidate is None:
@@ -174,6 +175,9 @@ def advance(problem: Problem, run: Run, max_iter: int, tol: float, progress: Pro
         run = candidate
         progress.update(1, f"log-likelihood {run.log_likelihood[-1]:.6g} nat")
         if run.objective[-1] - previous <= tol * abs(previous):
+            if stretched:  # too long a step gains little far from the end as well
+                stretch = 1.0
+                continue
             run.converged = True
             return run
     return run

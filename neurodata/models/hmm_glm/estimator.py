@@ -24,7 +24,7 @@ from neurodata.models.covariates import Covariates, covariate_names, read_covari
 from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
 from neurodata.models.hmm_glm.design import Design, Layout, build_design, mean_count, recorded_together
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
-from neurodata.models.hmm_glm.laplace import coefficient_variance, weight_standard_error
+from neurodata.models.hmm_glm.laplace import Uncertainty, uncertainty
 from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
 from neurodata.models.hmm_glm.onehot import TYPES
@@ -38,6 +38,8 @@ Counts = xr.DataArray | Sequence[xr.DataArray]
 
 # EM iterations every restart gets before the best one is continued.
 _SHORT_RUN = 8
+# Expected gain (nats, per unit) at which the regression without states is done: as the result, and as a beginning.
+_CONVERGED, _NEAR = 1e-10, 1e-6
 # Precision of the intercepts, at ridge 1: a spread of ten.
 _INTERCEPT_PRECISION = 0.01
 
@@ -287,7 +289,8 @@ class HMMGLM(Model):
             )
         with threads_for(design.columns.size * layout.n_units * self.n_states):
             problem = self._make_problem(design, layout)
-            base = one_state(problem.design, problem.penalty, problem.link)
+            exact = self.n_states == 1 and self.prior is None
+            base = one_state(problem.design, problem.penalty, problem.link, _CONVERGED if exact else _NEAR)
             if self.prior is not None and len(layout.basis) > 1:
                 layout, design, base = with_shapes(learn_shapes(design, layout, base), layout, design, base)
                 problem = self._make_problem(design, layout)
@@ -296,12 +299,15 @@ class HMMGLM(Model):
             couplings = None
             if self.prior is not None:
                 problem, run, couplings = self._learn(problem, layout, run)
-            error, method = weight_standard_error(problem, layout, run.parameters.theta, run.posterior)
+            if couplings is not None:
+                known = couplings.uncertainty
+            else:
+                known = uncertainty(problem, layout, run.parameters.theta, run.posterior)
         self._forget()
         together = recorded_together(sequences, design)
-        self._store(sequences, layout, problem, run, error, together, scale)
+        self._store(sequences, layout, problem, run, known, together, scale)
         if names is not None:
-            self._store_covariates(layout, problem, run, names, scale)
+            self._store_covariates(layout, problem, run, known, names, scale)
         self.sessions_differ_ = any(not seen.all() for seen in _units_of(data, sequences))
         if couplings is not None:
             self._store_prior(sequences.unit, couplings)
@@ -311,7 +317,7 @@ class HMMGLM(Model):
         self.converged_ = run.converged
         self.n_iter_ = len(run.objective) - 1
         self.bin_width_ = sequences.bin_width
-        self.weight_se_method_ = method
+        self.weight_se_method_ = known.method
         self.largest_count_ = int(sequences.counts.max())
         self._name_results()
         if not run.converged:
@@ -466,7 +472,7 @@ class HMMGLM(Model):
         return xr.Dataset({"counts": labelled, "state": ("time", state)}, attrs={"model": "HMMGLM"})
 
     def to_pymc(self, data: Counts, *, marginal: bool = False, covariates: Covariates | None = None) -> Any:
-        """A PyMC model of all coefficients, for their full posterior by NUTS (extra ``pymc``).
+        """A PyMC model of all coefficients, for their full posterior by NUTS.
 
         Parameters
         ----------
@@ -627,7 +633,7 @@ class HMMGLM(Model):
         layout: Layout,
         problem: Problem,
         run: Run,
-        error: np.ndarray,
+        known: Uncertainty,
         together: np.ndarray,
         scale: np.ndarray,
     ) -> None:
@@ -636,7 +642,7 @@ class HMMGLM(Model):
         lag = sequences.bin_width * np.arange(1, layout.n_lags + 1)
         coupling, own = layout.coefficients(parameters.theta)
         filters, intercept = layout.filters(coupling, own), parameters.theta[:, 0].copy()
-        unseen = design.n_observed == 0
+        unseen, error = design.n_observed == 0, known.weight_error.copy()
         for array in (filters, coupling, error):
             array[:, unseen] = np.nan
             array[:, :, unseen] = np.nan
@@ -691,14 +697,13 @@ class HMMGLM(Model):
             setattr(self, f"penalty_{name}_", labelled.assign_attrs(long_name=f"{name} of the Gaussian prior"))
 
     def _store_covariates(
-        self, layout: Layout, problem: Problem, run: Run, names: np.ndarray, scale: np.ndarray
+        self, layout: Layout, problem: Problem, run: Run, known: Uncertainty, names: np.ndarray, scale: np.ndarray
     ) -> None:
-        variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
         labels = {"state": self.intercept_["state"].values, "unit": self.intercept_["unit"].values, "covariate": names}
         unseen = problem.design.n_observed == 0
         for name, values, text in (
             ("covariate_weight_", run.parameters.theta, "weight of the covariate"),
-            ("covariate_weight_se_", np.sqrt(variance), "standard error of the covariate's weight"),
+            ("covariate_weight_se_", np.sqrt(known.variance), "standard error of the covariate's weight"),
         ):
             array = layout.covariates(values) / scale
             array[:, unseen] = np.nan

@@ -1,8 +1,17 @@
-"""Standard errors of the summed weights from the curvature of the objective at the fit (Laplace)."""
+"""Curvature of the objective at a fit (Laplace): standard errors, variances, and a quadratic stand-in for the data.
+
+The curvature is that of each state's own regression with the state posteriors held fixed, so uncertainty about the
+states themselves is not in it. How it is computed depends on how much work it is:
+
+"exact"    one curvature matrix per state and unit, from all rows;
+"sampled"  the same from rows drawn at random, one from each stretch of equal length, scaled to all of them;
+"shared"   one matrix per state from all rows, scaled by each unit's mean curvature.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -10,81 +19,156 @@ from scipy.linalg import cho_factor, cho_solve
 from neurodata.kernels.poisson_nb import weighted_terms
 from neurodata.models.hmm_glm.design import Layout
 from neurodata.models.hmm_glm.em import Posterior, Problem
-from neurodata.models.hmm_glm.mstep import StateRows, gram_matrices, select_rows
+from neurodata.models.hmm_glm.mstep import Penalty, StateRows, gram_matrices, sampled_rows, select_rows
 
-# Multiply-adds above which one Gram matrix per state, scaled for each unit, stands in for one per state and unit.
-_EXACT_WORK = 2e11
+# Multiply-adds that curvatures at the end may cost.
+MOST_WORK = 2e11
+# Rows per column below which a sample of rows says too little.
+_FEWEST_ROWS = 60
+# Curvatures of all regressions are kept when they take no more than this (bytes), or than the design matrix.
+_LEAST_ROOM = 2.5e8
 
 
-def weight_standard_error(
-    problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior
-) -> tuple[np.ndarray, str]:
-    """Standard error of each filter summed over lags, (state, post, pre), and how it was computed.
+class Uncertainty(NamedTuple):
+    """What the curvature says at a fit.
 
-    The curvature is that of each state's own regression with the state posteriors held fixed, so uncertainty about
-    the states themselves is not in it. "exact": one curvature matrix per state and unit. "shared": one per state,
-    scaled by each unit's mean curvature, for large problems.
+    Attributes
+    ----------
+    variance : array (state, column, unit)
+        Posterior variance of each coefficient; 0 where there is none.
+    weight_error : array (state, post, pre)
+        Standard error of each filter summed over lags.
+    method : {"exact", "sampled", "shared"}
     """
-    n_units = layout.n_units
-    error = np.empty((len(theta), n_units, n_units))
-    rows, exact = _rows(problem, layout, posterior)
-    for state, post, curvature in _curvatures(rows, exact, problem, theta):
-        error[state, post] = _summed(curvature, problem, layout, state, post)
-    return error, "exact" if exact else "shared"
+
+    variance: np.ndarray
+    weight_error: np.ndarray
+    method: str
 
 
-def coefficient_variance(
-    problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior, most_work: float = _EXACT_WORK
-) -> np.ndarray:
-    """Posterior variance of each coefficient, (state, column, unit), by the same curvature; 0 where there is none.
-
-    `most_work` is that of exact curvatures (multiply-adds); beyond, they are shared.
-    """
+def uncertainty(problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior) -> Uncertainty:
+    """Variances and standard errors at a fit, the states taken as their posterior."""
+    curvatures = Curvatures(problem, layout, theta, posterior)
     variance = np.zeros(theta.shape)
-    rows, exact = _rows(problem, layout, posterior, most_work)
-    for state, post, curvature in _curvatures(rows, exact, problem, theta):
-        matrix, free = _precision_matrix(curvature, problem, state, post)
-        factor = cho_factor(matrix, lower=True, check_finite=False)
-        inverse = cho_solve(factor, np.eye(len(matrix)), check_finite=False)
+    error = np.empty((len(theta), layout.n_units, layout.n_units))
+    for state, post, curvature in curvatures:
+        matrix, free = precision_matrix(curvature, problem.penalty, state, post)
+        inverse = _inverse(matrix)
         variance[state, free, post] = np.diag(inverse)
-    return variance
+        pick = _sums(layout, post)[free]
+        error[state, post] = np.sqrt(np.maximum(np.einsum("pi,pq,qi->i", pick, inverse, pick, optimize=True), 0.0))
+    return Uncertainty(variance, error, curvatures.method)
 
 
-def _rows(
-    problem: Problem, layout: Layout, posterior: Posterior, most_work: float = _EXACT_WORK
-) -> tuple[list[StateRows], bool]:
-    """The rows of each state, and whether each unit can have a curvature of its own."""
-    design = problem.design
-    gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
-    rows = select_rows(design.columns, design.counts, gamma, 1e-4)
-    work = sum(len(r.columns) for r in rows) * layout.n_units * layout.n_columns**2
-    return rows, work <= most_work
+class Curvatures:
+    """State, unit and curvature matrix (column, column) of every regression, without the penalty.
 
+    Parameters
+    ----------
+    problem : Problem
+    layout : Layout
+    theta : array (state, column, unit)
+        Where.
+    posterior : Posterior
+    most_work : float
+        Multiply-adds that they may cost.
+    most_bytes : float
+        Memory that all of them together may take.
 
-def _curvatures(
-    rows: list[StateRows], exact: bool, problem: Problem, theta: np.ndarray
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """State, unit and curvature of every regression."""
-    for state, r in enumerate(rows):
-        shared = None if exact else r.columns.T @ (r.columns * r.weight[:, None])
-        for post in range(theta.shape[2]):
-            if shared is None:
-                yield state, post, gram_matrices(r, theta[state], problem.link, post)
+    Attributes
+    ----------
+    method : {"exact", "sampled", "shared"}
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        layout: Layout,
+        theta: np.ndarray,
+        posterior: Posterior,
+        most_work: float = MOST_WORK,
+        most_bytes: float = np.inf,
+    ) -> None:
+        design = problem.design
+        gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
+        self._rows = select_rows(design.columns, design.counts, gamma, 1e-4)
+        self._theta, self._link = theta, problem.link
+        per_row = float(layout.n_units * layout.n_columns**2)
+        total = sum(len(r.columns) for r in self._rows)
+        affordable = most_work / per_row / len(self._rows)
+        if 8.0 * per_row * len(self._rows) > most_bytes:
+            self.method = "shared"
+        elif total * per_row <= most_work:
+            self.method = "exact"
+        elif affordable >= _FEWEST_ROWS * layout.n_columns:
+            self.method = "sampled"
+        else:
+            self.method = "shared"
+        self._most_rows = int(affordable)
+
+    def __iter__(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        for state, post, matrix, scale in self.scaled():
+            yield state, post, matrix if scale == 1.0 else matrix * scale
+
+    def scaled(self) -> Iterator[tuple[int, int, np.ndarray, float]]:
+        """The same as a matrix, which units may share, and what it is to be multiplied by."""
+        for state, r in enumerate(self._rows):
+            theta = self._theta[state]
+            if self.method == "exact":
+                for post in range(theta.shape[1]):
+                    yield state, post, gram_matrices(r, theta, self._link, post), 1.0
+                continue
+            mass = _curvature_sum(r, theta, self._link)
+            if self.method == "sampled":
+                part = sampled_rows(r, self._most_rows)
+                known = np.maximum(_curvature_sum(part, theta, self._link), 1e-300)
+                for post in range(theta.shape[1]):
+                    yield state, post, gram_matrices(part, theta, self._link, post), float(mass[post] / known[post])
             else:
-                yield state, post, shared * _mean_curvature(r, theta[state], problem.link, post)
+                shared = r.columns.T @ (r.columns * r.weight[:, None]) / max(float(r.weight.sum()), 1e-12)
+                for post in range(theta.shape[1]):
+                    yield state, post, shared, float(mass[post])
 
 
-def _mean_curvature(rows: StateRows, theta: np.ndarray, link: int, post: int) -> float:
-    eta = rows.columns @ theta[:, post : post + 1]
-    fisher = np.empty_like(eta)
-    counts = np.ascontiguousarray(rows.counts[:, post : post + 1])
-    weighted_terms(eta, counts, rows.weight, link, np.empty_like(eta), fisher)
-    return float(fisher.sum()) / max(float(rows.weight.sum()), 1e-12)
+class Quadratic:
+    """The log-likelihood of all regressions as a quadratic function round a point, states as given.
+
+    Its maximum and the variances under any Gaussian prior cost no pass over the data.
+
+    Parameters
+    ----------
+    problem, layout, theta, posterior
+        See `Curvatures`.
+    most_work : float
+        Multiply-adds that curvatures may cost.
+    """
+
+    def __init__(
+        self, problem: Problem, layout: Layout, theta: np.ndarray, posterior: Posterior, most_work: float
+    ) -> None:
+        self._shape = theta.shape
+        most_bytes = max(_LEAST_ROOM, problem.design.columns.nbytes)
+        curvatures = Curvatures(problem, layout, theta, posterior, most_work, most_bytes)
+        self._curvature = list(curvatures.scaled())
+        # Natural parameter of the data: curvature @ theta + slope.
+        self._pull = _slope(problem, theta, posterior)
+        for state, post, matrix, scale in self._curvature:
+            self._pull[state, :, post] += scale * (matrix @ theta[state, :, post])
+
+    def maximum(self, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and their posterior variances, (state, column, unit), under a prior."""
+        theta, variance = np.zeros(self._shape), np.zeros(self._shape)
+        for state, post, curvature, scale in self._curvature:
+            precision, centre = (array[:, post] for array in penalty.of_state(state))
+            matrix, free = precision_matrix(scale * curvature, penalty, state, post)
+            inverse = _inverse(matrix)
+            variance[state, free, post] = np.diag(inverse)
+            theta[state, free, post] = inverse @ (self._pull[state, :, post] + precision * centre)[free]
+        return theta, variance
 
 
-def _precision_matrix(curvature: np.ndarray, problem: Problem, state: int, post: int) -> tuple[np.ndarray, np.ndarray]:
+def precision_matrix(curvature: np.ndarray, penalty: Penalty, state: int, post: int) -> tuple[np.ndarray, np.ndarray]:
     """Posterior precision of the coefficients that exist, and which those are."""
-    penalty = problem.penalty
     free = np.ones(len(curvature), dtype=bool) if penalty.free is None else penalty.free[:, post]
     matrix = curvature + np.diag(penalty.of_state(state)[0][:, post])
     matrix = matrix[np.ix_(free, free)]
@@ -92,17 +176,38 @@ def _precision_matrix(curvature: np.ndarray, problem: Problem, state: int, post:
     return matrix, free
 
 
-def _summed(curvature: np.ndarray, problem: Problem, layout: Layout, state: int, post: int) -> np.ndarray:
-    """Standard errors of the filters summed over lags, for one post unit."""
-    matrix, free = _precision_matrix(curvature, problem, state, post)
-    # Column i of `pick` sums the filter from unit i: each coefficient times the sum of its shape.
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    factor = cho_factor(matrix, lower=True, check_finite=False)
+    return cho_solve(factor, np.eye(len(matrix)), check_finite=False)
+
+
+def _curvature_sum(rows: StateRows, theta: np.ndarray, link: int) -> np.ndarray:
+    """Curvature summed over rows, by unit."""
+    eta = rows.columns @ theta
+    fisher = np.empty_like(eta)
+    weighted_terms(eta, rows.counts, rows.weight, link, np.empty_like(eta), fisher)
+    return fisher.sum(axis=0)
+
+
+def _slope(problem: Problem, theta: np.ndarray, posterior: Posterior) -> np.ndarray:
+    """Derivative of the expected log-likelihood by the coefficients."""
+    design = problem.design
+    gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
+    slope = np.empty_like(theta)
+    for state, r in enumerate(select_rows(design.columns, design.counts, gamma, 1e-4)):
+        eta = r.columns @ theta[state]
+        by_row = np.empty_like(eta)
+        weighted_terms(eta, r.counts, r.weight, problem.link, by_row, np.empty_like(eta))
+        slope[state] = r.columns.T @ by_row
+    return slope
+
+
+def _sums(layout: Layout, post: int) -> np.ndarray:
+    """Column i sums the filter from unit i to `post`: each coefficient times the sum of its shape."""
     pick = np.zeros((layout.n_columns, layout.n_units))
-    sums = layout.basis.sum(axis=1)[:, None]
-    pick[1 : 1 + layout.n_coupling] = np.kron(np.eye(layout.n_units), sums)
+    pick[1 : 1 + layout.n_coupling] = np.kron(np.eye(layout.n_units), layout.basis.sum(axis=1)[:, None])
     if layout.self_basis is not None:
         own = layout.self_basis.sum(axis=1)
         first = 1 + layout.n_coupling + post * len(own)
         pick[first : first + len(own), post] = own
-    pick = pick[free]
-    solved = cho_solve(cho_factor(matrix, lower=True, check_finite=False), pick, check_finite=False)
-    return np.sqrt(np.maximum(np.einsum("pi,pi->i", pick, solved), 0.0))
+    return pick

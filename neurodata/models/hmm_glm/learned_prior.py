@@ -3,7 +3,8 @@
 Expectation propagation over pairs (Minka 2001). The regressions see each weight's prior as a Gaussian of its own (a
 site). In a round, each site is taken out of the weight's marginal posterior, which leaves what the data say (mean,
 variance); the prior is learned from these summaries, combined with them, and the site is set such that the Gaussian
-has the mean and variance of the combination. Then EM goes on under the new sites, monotone as ever.
+has the mean and variance of the combination. The rounds of a stage see the data as a quadratic function of the weights
+(states as given), so they cost no pass over the data; then EM goes on under the new sites, monotone as ever.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from neurodata._core.progress import Progress
 from neurodata.models.hmm_glm import onehot, shared_mean
 from neurodata.models.hmm_glm.design import Layout
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin
-from neurodata.models.hmm_glm.laplace import coefficient_variance
+from neurodata.models.hmm_glm.laplace import Quadratic, Uncertainty, uncertainty
 from neurodata.models.hmm_glm.mstep import Penalty
 
-_ROUNDS = 10
-_ROUND_ITERATIONS = 6
+_STAGES = 5
+_STAGE_ITERATIONS = 6
+_ROUNDS = 30
 # How far sites move in a round; the whole way can oscillate when weights are correlated.
 _DAMPING = 0.7
 # Sites are settled when weights move by less than this part of their typical posterior sd.
 _SETTLED = 0.02
 _LEAST_PRECISION = 1e-4
-# Multiply-adds that exact variances may cost in a round; those at the end may cost more.
-_ROUND_WORK = 5e9
+# Multiply-adds that the curvatures of a stage may cost; those at the end may cost more.
+_STAGE_WORK = 3e10
 # Units of which effects on themselves are compared with those on others.
 _FEWEST_OWN = 5
 
@@ -47,6 +49,7 @@ class Couplings:
     shared : array (post, pre) or None
         Shared means, for the Gaussian prior.
     prior : TypePrior or MeanPrior
+    uncertainty : Uncertainty
     """
 
     mean: np.ndarray
@@ -55,6 +58,7 @@ class Couplings:
     connectome: np.ndarray | None
     shared: np.ndarray | None
     prior: onehot.TypePrior | shared_mean.MeanPrior
+    uncertainty: Uncertainty
 
 
 def learn_couplings(
@@ -89,33 +93,45 @@ def learn_couplings(
     centre = np.broadcast_to(problem.penalty.centre, shape).copy()
     prior: onehot.TypePrior | None = None
     own: onehot.TypePrior | None = None
-    for round_ in range(_ROUNDS):
-        before = pairs.take(run.parameters.theta)
-        variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior, _ROUND_WORK)
-        summary = _cavity(before, pairs.take(variance), pairs.take(precision), pairs.take(centre))
-        if kind == "onehot":
-            found, prior, own = _types(summary, pairs, dale, prior, own)
-            mean, spread, present = found.mean, found.variance, 1.0 - found.probability[..., 1]
-        else:
-            means = shared_mean.learn_prior(*summary)
-            mean, spread, _ = shared_mean.posterior(*summary, means)
-            present = np.ones_like(mean)
-        site = _site(mean, spread, *summary)
-        step = 1.0 if round_ == 0 else _DAMPING
-        old_precision, old_centre = pairs.take(precision), pairs.take(centre)
-        new_precision = step * site[0] + (1.0 - step) * old_precision
-        product = step * site[0] * site[1] + (1.0 - step) * old_precision * old_centre
-        pairs.put(precision, new_precision)
-        pairs.put(centre, product / new_precision)
-        pairs.set_contrasts(precision, run.parameters.theta, variance, present)
-        problem = replace(problem, penalty=_with(problem.penalty, precision, centre))
-        run = advance(problem, begin(problem, run.parameters), _ROUND_ITERATIONS, tol, progress)
-        moved = np.abs(pairs.take(run.parameters.theta) - before) / np.sqrt(spread)
-        if round_ > 0 and float(np.sqrt(np.mean(moved**2))) < _SETTLED:
+    for stage in range(_STAGES):
+        # With the states as they are now, everything but the data's curvature is cheap: sites to convergence.
+        data = Quadratic(problem, layout, run.parameters.theta, run.posterior, _STAGE_WORK)
+        begun = pairs.take(run.parameters.theta)
+        theta, variance = data.maximum(problem.penalty)
+        for round_ in range(_ROUNDS):
+            before = pairs.take(theta)
+            summary = _cavity(before, pairs.take(variance), pairs.take(precision), pairs.take(centre))
+            if kind == "onehot":
+                found, prior, own = _types(summary, pairs, dale, prior, own)
+                mean, spread, present = found.mean, found.variance, 1.0 - found.probability[..., 1]
+            else:
+                means = shared_mean.learn_prior(*summary)
+                mean, spread, _ = shared_mean.posterior(*summary, means)
+                present = np.ones_like(mean)
+            site = _site(mean, spread, *summary)
+            step = 1.0 if stage == round_ == 0 else _DAMPING
+            old_precision, old_centre = pairs.take(precision), pairs.take(centre)
+            new_precision = step * site[0] + (1.0 - step) * old_precision
+            product = step * site[0] * site[1] + (1.0 - step) * old_precision * old_centre
+            pairs.put(precision, new_precision)
+            pairs.put(centre, product / new_precision)
+            pairs.set_contrasts(precision, theta, variance, present)
+            problem = replace(problem, penalty=_with(problem.penalty, precision, centre))
+            theta, variance = data.maximum(problem.penalty)
+            if round_ > 0 and _moved(pairs.take(theta), before, spread) < _SETTLED:
+                break
+        del data
+        start = theta if not problem.penalty.shared_intercept else _keeping_intercepts(theta, run.parameters.theta)
+        # Without states the quadratic maximum is nearly the fit already.
+        n_iter = _STAGE_ITERATIONS if n_states > 1 else 2
+        run = advance(problem, begin(problem, replace(run.parameters, theta=start)), n_iter, tol, progress)
+        if _moved(pairs.take(run.parameters.theta), begun, spread) < _SETTLED:
             break
     run = advance(problem, run, max_iter, tol, progress)
-    variance = coefficient_variance(problem, layout, run.parameters.theta, run.posterior)
-    summary = _cavity(pairs.take(run.parameters.theta), pairs.take(variance), pairs.take(precision), pairs.take(centre))
+    known = uncertainty(problem, layout, run.parameters.theta, run.posterior)
+    summary = _cavity(
+        pairs.take(run.parameters.theta), pairs.take(known.variance), pairs.take(precision), pairs.take(centre)
+    )
     if kind == "onehot":
         found, prior, own = _types(summary, pairs, dale, prior, own, learn=False)
         shared = onehot.connectome(found.probability, prior)
@@ -126,11 +142,12 @@ def learn_couplings(
             np.stack([pairs.spread(shared[None, :, k])[0] for k in range(3)], axis=-1),
             None,
             prior,
+            known,
         )
     else:
         mean, spread, common = shared_mean.posterior(*summary, means)
         couplings = Couplings(
-            pairs.spread(mean), pairs.spread(spread), None, None, pairs.spread(common[None])[0], means
+            pairs.spread(mean), pairs.spread(spread), None, None, pairs.spread(common[None])[0], means, known
         )
     return problem, run, couplings
 
@@ -226,6 +243,18 @@ class _Pairs:
             each[:, group] = 1.0 / (learned * (there + 0.01 * (1.0 - there)) + 1e-300)
         for c in later:
             precision[:, c, self.post] = each
+
+
+def _moved(now: np.ndarray, before: np.ndarray, variance: np.ndarray) -> float:
+    """Root mean square change of the weights, in posterior standard deviations."""
+    return float(np.sqrt(np.mean((now - before) ** 2 / variance)))
+
+
+def _keeping_intercepts(theta: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """New couplings with the intercepts that the states share."""
+    out = theta.copy()
+    out[:, 0] = old[:, 0]
+    return out
 
 
 def _with(penalty: Penalty, precision: np.ndarray, centre: np.ndarray) -> Penalty:

@@ -7,13 +7,15 @@ import numpy as np
 from neurodata.kernels.poisson_nb import weighted_terms
 from neurodata.models.hmm_glm.design import Design
 from neurodata.models.hmm_glm.em import Parameters, Posterior, Problem, m_step
-from neurodata.models.hmm_glm.mstep import Penalty, StateRows, maximise
+from neurodata.models.hmm_glm.mstep import Penalty, StateRows, maximise, sampled_rows
 
 # Bins per window of the first divisions; dwell times of a few windows or more are found.
 _WINDOWS = (50, 25, 100)
 _STAY = 0.95
 # Spread of the linear predictor that the noise of a perturbed start adds.
 _PERTURBATION = 0.5
+# Rows per column of the first round.
+_FIRST_ROWS = 50
 _OVERSAMPLING = 4
 _POWER_ITERATIONS = 2
 
@@ -29,12 +31,17 @@ def intercept_guess(design: Design, link: int) -> np.ndarray:
     return np.log(mean) - np.log1p(-mean)
 
 
-def one_state(design: Design, penalty: Penalty, link: int) -> np.ndarray:
-    """Coefficients (column, unit) of the regression without states, to convergence."""
+def one_state(design: Design, penalty: Penalty, link: int, tol: float = 1e-10) -> np.ndarray:
+    """Coefficients (column, unit) of the regression without states; `tol` (nats per unit) is when it has converged."""
     theta = np.zeros((1, design.columns.shape[1], design.counts.shape[1]))
     theta[0, 0] = intercept_guess(design, link)
-    rows = [StateRows(design.columns, design.counts, np.ones(len(design.columns)))]
-    return maximise(rows, theta, penalty, link, max_newton=100, max_cg=50, cg_tol=1e-3, tol=1e-10)[0]
+    rows = StateRows(design.columns, design.counts, np.ones(len(design.columns)))
+    # A first round on a part of the rows, which then count for all: the rest of the way is short.
+    part = sampled_rows(rows, _FIRST_ROWS * design.columns.shape[1])
+    if len(part.columns) < len(rows.columns) / 4:
+        part.weight[:] = len(rows.columns) / len(part.columns)
+        theta = maximise([part], theta, penalty, link, max_newton=20, max_cg=20, cg_tol=1e-2, tol=1e-1)
+    return maximise([rows], theta, penalty, link, max_newton=100, max_cg=50, cg_tol=1e-3, tol=tol)[0]
 
 
 def start(problem: Problem, base: np.ndarray, n_states: int, index: int, rng: np.random.Generator) -> Parameters:
