@@ -11,7 +11,8 @@ import numpy as np
 from neurodata._core.parallel import run_parallel
 from neurodata.simulate.circuit import Circuit
 from neurodata.validate._pieces import Windows, gather, of_units
-from neurodata.validate._twin import Curve, Knobs, Neurons, build, f_i_curve, simulate
+from neurodata.validate._surface import Line, Trial, design, drift, line, settled
+from neurodata.validate._twin import Curve, Knobs, Neurons, biases, build, f_i_curve, simulate
 from neurodata.validate.statistics import summarise
 
 # Unit of each knob in the search, whether on a log scale, and its range.
@@ -30,10 +31,12 @@ STEPS: dict[str, tuple[float, bool, float, float]] = {
 }
 
 
-# Of the search, in steps of the knobs: Levenberg's damping at the start, pull to the start, longest step of a round.
-DAMPING, PULL, LONGEST_STEP = 0.5, 0.3, 1.0
-# Growth of a log rate per mV of bias, about; simulations from which the rates are settled at the end.
-SLOPE, SETTLING = 0.4, 8
+# Of the search, in steps of the knobs: damping, pull to the start, longest step of a round.
+DAMPING, PULL, LONGEST_STEP = 0.1, 0.3, 1.5
+# How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from.
+FIRST_REACH, LAST_REACH, RATE_REACH = 0.7, 0.4, 0.8
+# Simulations from which the rates are settled at the start and at the end.
+BEGINNING, SETTLING = 4, 6
 
 
 class Goal(NamedTuple):
@@ -84,13 +87,17 @@ class Bench:
 
     def circuit(self, knobs: Knobs, offset: np.ndarray) -> Circuit:
         """The circuit at these knobs."""
+        return build(self.neurons, knobs, self._curves(knobs), offset, epsp=self.epsp, seed=self.seed)
+
+    def _curves(self, knobs: Knobs) -> dict[float, Curve]:
+        """Rate over bias by level of private fluctuation."""
         curves = {}
         for level in np.unique(self.neurons.level):
             key = (knobs.reset, knobs.noise, knobs.private * level, knobs.private_tau)
             if key not in self.curves:
                 self.curves[key] = f_i_curve(knobs, float(level), np.random.default_rng(self.seed))
             curves[float(level)] = self.curves[key]
-        return build(self.neurons, knobs, curves, offset, epsp=self.epsp, seed=self.seed)
+        return curves
 
     def measure(self, knobs: Knobs, offset: np.ndarray, stream: int) -> tuple[dict[str, float], np.ndarray]:
         """Statistics of a twin, and its spikes by neuron."""
@@ -105,8 +112,13 @@ class Bench:
         """Offsets that bring the rates nearer to those wanted."""
         wanted = self.neurons.rate * self.seconds
         trust = wanted / (wanted + 5.0)
-        step = np.log((wanted + 0.5) / (count + 0.5)) / SLOPE
+        step = np.log((wanted + 0.5) / (count + 0.5)) / self.steepness(knobs)
         return offset + gain * trust * np.clip(step, -4.0, 4.0)
+
+    def steepness(self, knobs: Knobs) -> np.ndarray:
+        """Growth of each neuron's log rate per mV of bias."""
+        _, slope = biases(self.neurons, knobs, self._curves(knobs))
+        return np.clip(slope, 0.15, 0.6)
 
     def misfit(self, found: dict[str, float]) -> np.ndarray:
         """Differences from the goal; 1 is about 10 %, or half a sampling error where that is more."""
@@ -166,88 +178,111 @@ def search(
     bench: Bench,
     start: Knobs,
     *,
-    n_rounds: int = 8,
-    n_streams: int = 2,
+    n_rounds: int = 5,
     n_jobs: int = 1,
     update: Callable[[str], None] = lambda note: None,
 ) -> Found:
-    """Gauss-Newton on the knobs, with the rates corrected neuron by neuron on the way.
+    """Turn the knobs along a line through many simulations, with the rates of all neurons kept right on the way.
 
-    The slopes are differences between simulations with common random numbers. The rounds use fresh ones, several at a
-    time, so that the twin does not learn the noise of one; slopes are kept up by half of Broyden's update.
+    A round is twelve simulations, each with random numbers of its own, in which all knobs are up or down at once; all
+    simulations so far, the nearer the more, give the slopes and the misfit in the middle, and correct each neuron's
+    bias. A step that did not help is taken back.
     """
-    offset = np.zeros(bench.neurons.rate.size)
-    for stream in range(3):
-        _, count = bench.measure(start, offset, stream)
-        offset = bench.corrected(start, offset, count, 0.8)
+    rng = np.random.default_rng([bench.seed, 7])
+    surface = _Surface(bench, to_vector(start))
+    surface.settle(BEGINNING)
     update("rates")
-    origin = x = to_vector(start)
-    jacobian, misfit = _slopes(bench, x, offset, n_streams, n_jobs)
-    update("slopes")
+    origin = x = centre = surface.x
     course: list[float] = []
-    best, best_x, best_offset = np.inf, x, offset
-    damping, before = DAMPING, misfit
-    step = np.zeros(x.size)
-    for n in range(n_rounds + 1):
-        knobs = to_knobs(x, bench.slowest)
-        stream = 100 + n * (n_streams + 1)
-        # Rates first: every other statistic hangs on them.
-        _, count = bench.measure(knobs, offset, stream)
-        offset = bench.corrected(knobs, offset, count, 0.8)
-        calls = [(knobs, offset, stream + 1 + k) for k in range(n_streams)]
-        results = run_parallel(bench.measure, calls, n_jobs)
-        misfit = np.mean([bench.misfit(found) for found, _ in results], axis=0)
-        size = float(np.sqrt(np.mean(misfit**2)))
-        # Far off the straight line a difference says nothing about the slope here.
-        if step @ step > 0.01 and size <= 1.15 * best:
-            jacobian += 0.5 * np.outer(misfit - before - jacobian @ step, step) / (step @ step)
-        offset = bench.corrected(knobs, offset, np.mean([count for _, count in results], axis=0), 0.4)
-        course.append(size)
-        if size > 1.15 * best:
-            damping *= 4.0
-        if size <= best:
-            best, best_x, best_offset, best_misfit = size, x, offset, misfit
-            damping = max(damping / 2.0, DAMPING / 4.0)
-        elif size > 1.15 * best:  # from where it was good, with a shorter step
-            x, offset, misfit = best_x, best_offset, best_misfit
-        if n == n_rounds:
-            break
-        update(f"misfit {size:.2f}")
-        after = to_vector(to_knobs(x + _step(jacobian, misfit, x - origin, damping), bench.slowest))
-        step, x, before = after - x, after, misfit
-    return _settled(bench, to_knobs(best_x, bench.slowest), best_offset, course)
+    longest, before = LONGEST_STEP, np.inf
+    for n in range(n_rounds):
+        reach = max(LAST_REACH, FIRST_REACH - 0.1 * n)
+        surface.move(x)
+        points = [surface.inside(x + reach * point) for point in design(x.size, rng)]
+        surface.simulate(points, n_jobs)
+        here = surface.line(x, reach)
+        course.append(here.size)
+        update(f"misfit {here.size:.2f}")
+        if here.size <= 1.05 * before:
+            centre = x
+        else:
+            longest /= 2.0
+        best = surface.line(centre, reach)
+        before = best.size
+        x = surface.inside(centre + _step(best, centre - origin, longest))
+    # The last step has been seen by no simulation.
+    surface.move(x)
+    size = surface.settle(SETTLING)
+    course.append(size)
+    if size > 1.05 * before:
+        surface.move(centre)
+        course.append(surface.settle(SETTLING))
+    return Found(to_knobs(surface.x, bench.slowest), surface.offset, course)
 
 
-def _settled(bench: Bench, knobs: Knobs, offset: np.ndarray, course: list[float]) -> Found:
-    """Correct the rates at the knobs found, from all of several simulations together: units that fire in rare bouts
-    are far from their mean rate in any single one.
+class _Surface:
+    """All simulations of a search, the knobs of now (in steps), and the offsets that give the wanted rates there."""
+
+    def __init__(self, bench: Bench, x: np.ndarray) -> None:
+        self.bench = bench
+        self.x = self.inside(x)
+        self.wanted = bench.neurons.rate * bench.seconds
+        self.offset = np.zeros(self.wanted.size)
+        self.trials: list[Trial] = []
+
+    def inside(self, x: np.ndarray) -> np.ndarray:
+        """The point itself, or the nearest within the ranges."""
+        return to_vector(to_knobs(x, self.bench.slowest))
+
+    def simulate(self, points: list[np.ndarray], n_jobs: int) -> None:
+        """Try some settings, each with offsets that follow its knobs."""
+        change, slope = self._rates()
+        calls = []
+        for k, point in enumerate(points):
+            shift = np.clip(-(change @ (point - self.x)) / slope, -3.0, 3.0)
+            calls.append((to_knobs(point, self.bench.slowest), self.offset + shift, len(self.trials) + k))
+        results = run_parallel(self.bench.measure, calls, n_jobs)
+        for point, (_, offset, _), (found, count) in zip(points, calls, results, strict=True):
+            self.trials.append(Trial(point, offset, count, self.bench.misfit(found)))
+        self.move(self.x)
+
+    def move(self, x: np.ndarray) -> None:
+        """Go to other knobs, and correct the offsets by what all simulations say."""
+        if self.trials:
+            change, slope = self._rates()
+            self.offset = self.offset + np.clip(-(change @ (x - self.x)) / slope, -3.0, 3.0)
+            self.x = x
+            self.offset = settled(self.trials, x, RATE_REACH, self.wanted, slope, self.offset, change)
+        self.x = x
+
+    def settle(self, n: int) -> float:
+        """Simulate `n` times at the knobs of now, correcting the rates after each; the size of the mean misfit."""
+        for _ in range(n):
+            self.simulate([self.x], 1)
+        mean = np.mean([trial.misfit for trial in self.trials[-max(1, n // 2) :]], axis=0)
+        return float(np.sqrt(np.mean(mean**2)))
+
+    def line(self, x: np.ndarray, reach: float) -> Line:
+        """Misfit and slopes at a point."""
+        # The first simulations had rates of their own.
+        return line(self.trials[BEGINNING - 1 :], x, reach, self.wanted)
+
+    def _rates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Change of the log rates per step of the knobs, and per mV."""
+        slope = self.bench.steepness(to_knobs(self.x, self.bench.slowest))
+        if len(self.trials) <= BEGINNING:
+            return np.zeros((slope.size, self.x.size)), slope
+        return drift(self.trials, self.x, RATE_REACH, self.wanted, slope), slope
+
+
+def _step(here: Line, moved: np.ndarray, longest: float) -> np.ndarray:
+    """Least squares with a weak pull to the start; what is not known of the slopes damps it.
+
+    The mean square misfit after a step, over what the slopes may be, is that at the slopes found plus their variance
+    times the step squared.
     """
-    wanted = bench.neurons.rate * bench.seconds
-    trust = wanted / (wanted + 5.0)
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
-    for n in range(SETTLING):
-        _, count = bench.measure(knobs, offset, 400 + n)
-        seen.append((offset, count))
-        # What each simulation would have given at the offsets of now.
-        expected = np.mean([c * np.exp(SLOPE * (offset - o)) for o, c in seen], axis=0)
-        offset = offset + trust * np.clip(np.log((wanted + 0.5) / (expected + 0.5)) / SLOPE, -4.0, 4.0)
-    return Found(knobs, offset, course)
-
-
-def _slopes(
-    bench: Bench, x: np.ndarray, offset: np.ndarray, n_streams: int, n_jobs: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Change of the misfit (statistic, knob) per step of each knob, and the misfit here (statistic,)."""
-    moves = np.concatenate((np.zeros((1, x.size)), np.eye(x.size)))
-    calls = [(to_knobs(x + move, bench.slowest), offset, stream) for move in moves for stream in range(n_streams)]
-    found = [bench.misfit(values) for values, _ in run_parallel(bench.measure, calls, n_jobs)]
-    mean = np.mean(np.reshape(found, (len(moves), n_streams, -1)), axis=1)
-    return (mean[1:] - mean[0]).T, mean[0]
-
-
-def _step(jacobian: np.ndarray, misfit: np.ndarray, moved: np.ndarray, damping: float) -> np.ndarray:
-    """Damped least squares with a weak pull to the start."""
-    a = np.concatenate((jacobian, PULL * np.eye(moved.size)))
-    b = -np.concatenate((misfit, PULL * moved))
-    step = np.linalg.solve(a.T @ a + damping * np.eye(moved.size), a.T @ b)
-    return step * min(1.0, LONGEST_STEP / max(np.abs(step).max(), 1e-12))
+    a = np.concatenate((here.slope, PULL * np.eye(moved.size)))
+    b = -np.concatenate((here.misfit, PULL * moved))
+    unknown = here.error * len(here.misfit) + DAMPING
+    step = np.linalg.solve(a.T @ a + np.diag(unknown), a.T @ b)
+    return step * min(1.0, longest / max(np.abs(step).max(), 1e-12))

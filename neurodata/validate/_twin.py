@@ -203,23 +203,14 @@ def build(
     seed : int
         Of the graph.
     """
-    log_rate = np.log(np.maximum(neurons.rate, SLOWEST))
-    spread = np.zeros(log_rate.size)
+    bias, slope = biases(neurons, knobs, curves)
     tau = {**SCALES, "slow": knobs.slow_tau}
-    log_loading = {}
-    for scale, loading in neurons.shared.items():
-        turned = getattr(knobs, scale) * loading
-        turned[:, 0] += getattr(knobs, f"{scale}_common")
-        spread += (turned**2).sum(axis=1)
-        # The membrane follows fast drives in part only.
-        log_loading[scale] = turned * np.sqrt(1.0 + LIF().tau_m / tau[scale])
+    # The membrane follows fast drives in part only.
+    log_loading = {
+        scale: turned * np.sqrt(1.0 + LIF().tau_m / tau[scale]) for scale, turned in _turned(neurons, knobs).items()
+    }
     bounds = np.concatenate(([0], np.cumsum(neurons.size)))
-    slope, bias, populations = np.empty(log_rate.size), np.empty(log_rate.size), []
-    for p, (begin, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-        curve = curves[float(neurons.level[p])]
-        # Rates are convex in the drive: fluctuation by `spread` raises them by exp(spread / 2).
-        bias[begin:end] = curve.bias(log_rate[begin:end] - spread[begin:end] / 2.0)
-        slope[begin:end] = curve.slope(bias[begin:end])
+    populations = []
     bias += offset - _recurrent(neurons, epsp)
     for p, (begin, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
         populations.append(
@@ -237,6 +228,30 @@ def build(
     ]
     latents = [Latent(tau[scale], column / slope) for scale, loading in log_loading.items() for column in loading.T]
     return Circuit(tuple(populations), tuple(connections), latents=tuple(latents), dt=DT, seed=seed, name=name)
+
+
+def biases(neurons: Neurons, knobs: Knobs, curves: dict[float, Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Biases (neuron,) in mV that give the rates without connections, and the growth of log rates per mV there."""
+    log_rate = np.log(np.maximum(neurons.rate, SLOWEST))
+    # Rates are convex in the drive: fluctuation by a variance of v raises them by exp(v / 2).
+    for turned in _turned(neurons, knobs).values():
+        log_rate -= (turned**2).sum(axis=1) / 2.0
+    bias, slope = np.empty(log_rate.size), np.empty(log_rate.size)
+    bounds = np.concatenate(([0], np.cumsum(neurons.size)))
+    for level, begin, end in zip(neurons.level, bounds[:-1], bounds[1:], strict=True):
+        curve = curves[float(level)]
+        bias[begin:end] = curve.bias(log_rate[begin:end])
+        slope[begin:end] = curve.slope(bias[begin:end])
+    return bias, slope
+
+
+def _turned(neurons: Neurons, knobs: Knobs) -> dict[str, np.ndarray]:
+    """Loadings of the log rates (neuron, factor) by time scale, at these knobs."""
+    out = {}
+    for scale, loading in neurons.shared.items():
+        out[scale] = getattr(knobs, scale) * loading
+        out[scale][:, 0] += getattr(knobs, f"{scale}_common")
+    return out
 
 
 def _recurrent(neurons: Neurons, epsp: float) -> float:

@@ -134,7 +134,7 @@ def match(
     *,
     epsp: float = 0.24,
     max_units: int = MOST_UNITS,
-    n_rounds: int = 8,
+    n_rounds: int = 5,
     n_checks: int = 3,
     rng: RNGLike = None,
     n_jobs: int = 1,
