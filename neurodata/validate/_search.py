@@ -11,7 +11,7 @@ import numpy as np
 from neurodata._core.parallel import run_parallel
 from neurodata.simulate.circuit import Circuit
 from neurodata.validate._pieces import Windows, gather, of_units
-from neurodata.validate._surface import Line, Trial, design, drift, line, settled
+from neurodata.validate._surface import HOPELESS, Line, Trial, design, drift, line, settled
 from neurodata.validate._twin import Curve, Knobs, Neurons, biases, build, f_i_curve, simulate
 from neurodata.validate.statistics import summarise
 
@@ -33,10 +33,11 @@ STEPS: dict[str, tuple[float, bool, float, float]] = {
 
 # Of the search, in steps of the knobs: damping, pull to the start, longest step of a round.
 DAMPING, PULL, LONGEST_STEP = 0.1, 0.3, 1.5
-# How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from.
-FIRST_REACH, LAST_REACH, RATE_REACH = 0.7, 0.4, 0.8
+# How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from,
+# during the rounds and while they are settled.
+FIRST_REACH, LAST_REACH, RATE_REACH, SETTLED_REACH = 0.7, 0.4, 0.8, 0.3
 # Simulations from which the rates are settled at the start and at the end.
-BEGINNING, SETTLING = 4, 6
+BEGINNING, SETTLING = 4, 5
 
 
 class Goal(NamedTuple):
@@ -178,7 +179,7 @@ def search(
     bench: Bench,
     start: Knobs,
     *,
-    n_rounds: int = 5,
+    n_rounds: int = 6,
     n_jobs: int = 1,
     update: Callable[[str], None] = lambda note: None,
 ) -> Found:
@@ -203,20 +204,21 @@ def search(
         here = surface.line(x, reach)
         course.append(here.size)
         update(f"misfit {here.size:.2f}")
-        if here.size <= 1.05 * before:
+        if here.size <= 1.15 * before:
             centre = x
         else:
-            longest /= 2.0
+            longest = max(longest / 2.0, reach)
         best = surface.line(centre, reach)
         before = best.size
         x = surface.inside(centre + _step(best, centre - origin, longest))
     # The last step has been seen by no simulation.
     surface.move(x)
-    size = surface.settle(SETTLING)
-    course.append(size)
-    if size > 1.05 * before:
+    surface.settle(SETTLING)
+    course.append(surface.line(x, LAST_REACH).size)
+    if course[-1] > surface.line(centre, LAST_REACH).size:
         surface.move(centre)
-        course.append(surface.settle(SETTLING))
+        surface.settle(SETTLING)
+        course.append(surface.line(centre, LAST_REACH).size)
     return Found(to_knobs(surface.x, bench.slowest), surface.offset, course)
 
 
@@ -229,6 +231,7 @@ class _Surface:
         self.wanted = bench.neurons.rate * bench.seconds
         self.offset = np.zeros(self.wanted.size)
         self.trials: list[Trial] = []
+        self.reach = RATE_REACH
 
     def inside(self, x: np.ndarray) -> np.ndarray:
         """The point itself, or the nearest within the ranges."""
@@ -252,20 +255,20 @@ class _Surface:
             change, slope = self._rates()
             self.offset = self.offset + np.clip(-(change @ (x - self.x)) / slope, -3.0, 3.0)
             self.x = x
-            self.offset = settled(self.trials, x, RATE_REACH, self.wanted, slope, self.offset, change)
+            self.offset = settled(self.trials, x, self.reach, self.wanted, slope, self.offset, change)
         self.x = x
 
-    def settle(self, n: int) -> float:
-        """Simulate `n` times at the knobs of now, correcting the rates after each; the size of the mean misfit."""
+    def settle(self, n: int) -> None:
+        """Simulate `n` times at the knobs of now, correcting the rates after each; those nearby count most."""
+        self.reach = SETTLED_REACH
         for _ in range(n):
             self.simulate([self.x], 1)
-        mean = np.mean([trial.misfit for trial in self.trials[-max(1, n // 2) :]], axis=0)
-        return float(np.sqrt(np.mean(mean**2)))
+        self.reach = RATE_REACH
 
     def line(self, x: np.ndarray, reach: float) -> Line:
         """Misfit and slopes at a point."""
-        # The first simulations had rates of their own.
-        return line(self.trials[BEGINNING - 1 :], x, reach, self.wanted)
+        # The very first simulations had rates of their own.
+        return line(self.trials[BEGINNING // 2 :], x, reach, self.wanted)
 
     def _rates(self) -> tuple[np.ndarray, np.ndarray]:
         """Change of the log rates per step of the knobs, and per mV."""
@@ -279,10 +282,14 @@ def _step(here: Line, moved: np.ndarray, longest: float) -> np.ndarray:
     """Least squares with a weak pull to the start; what is not known of the slopes damps it.
 
     The mean square misfit after a step, over what the slopes may be, is that at the slopes found plus their variance
-    times the step squared.
+    times the step squared. Statistics that stay far off hold back the others less and less (Cauchy's loss).
     """
-    a = np.concatenate((here.slope, PULL * np.eye(moved.size)))
-    b = -np.concatenate((here.misfit, PULL * moved))
     unknown = here.error * len(here.misfit) + DAMPING
-    step = np.linalg.solve(a.T @ a + np.diag(unknown), a.T @ b)
-    return step * min(1.0, longest / max(np.abs(step).max(), 1e-12))
+    step = np.zeros(moved.size)
+    for _ in range(5):
+        weight = 1.0 / (1.0 + ((here.misfit + here.slope @ step) / HOPELESS) ** 2)
+        turned = here.slope.T * weight
+        normal = turned @ here.slope + np.diag(PULL**2 + unknown)
+        step = np.linalg.solve(normal, -turned @ here.misfit - PULL**2 * moved)
+        step *= min(1.0, longest / max(np.abs(step).max(), 1e-12))
+    return step

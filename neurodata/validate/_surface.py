@@ -11,8 +11,12 @@ _ROW = np.array([1, 1, -1, 1, 1, 1, -1, -1, -1, 1, -1])
 RUNS = _ROW.size + 1
 # Slopes of a statistic, in misfit per step of a knob, and of a log rate per step, as they usually are.
 USUAL_SLOPE, USUAL_DRIFT = 1.0, 0.15
+# The same for the misfit per log unit of wrong rates.
+RATE_EFFECT = 4.0
 # mV; simulations whose bias was further off than this say little about the rate of a neuron.
 NEAR_BIAS = 1.5
+# Misfit from which a statistic counts less.
+HOPELESS = 2.0
 
 
 class Trial(NamedTuple):
@@ -20,7 +24,7 @@ class Trial(NamedTuple):
 
     x: np.ndarray
     offset: np.ndarray
-    count: np.ndarray
+    spikes: np.ndarray
     misfit: np.ndarray
 
 
@@ -33,8 +37,8 @@ class Line(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Root mean square misfit."""
-        return float(np.sqrt(np.mean(self.misfit**2)))
+        """Root mean misfit by Cauchy's loss: the square, but hopeless statistics count by their logarithm."""
+        return float(HOPELESS * np.sqrt(np.mean(np.log1p((self.misfit / HOPELESS) ** 2))))
 
 
 def design(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -75,9 +79,9 @@ def line(trials: list[Trial], x: np.ndarray, reach: float, wanted: np.ndarray) -
     weight = nearness(trials, x, reach)
     moved = np.array([trial.x - x for trial in trials])
     misfit = np.array([trial.misfit for trial in trials])
-    error = np.array([_rate_error(trial.count, wanted) for trial in trials])
+    error = np.array([_rate_error(trial.spikes, wanted) for trial in trials])
     columns = np.column_stack((np.ones(len(trials)), moved, error))
-    penalty = np.concatenate(([0.0], np.full(moved.shape[1], USUAL_SLOPE**-2.0), np.full(2, 0.01)))
+    penalty = np.concatenate(([0.0], np.full(moved.shape[1], USUAL_SLOPE**-2.0), np.full(2, RATE_EFFECT**-2.0)))
     noise = 0.25
     for _ in range(3):
         gram = columns.T @ (weight[:, None] * columns) + noise * np.diag(penalty) + 1e-9 * np.eye(columns.shape[1])
@@ -108,7 +112,7 @@ def drift(trials: list[Trial], x: np.ndarray, reach: float, wanted: np.ndarray, 
     """
     weight = nearness(trials, x, reach)
     moved = np.array([trial.x - x for trial in trials])
-    level = np.array([np.log((t.count + 0.5) / (wanted + 0.5)) - slope * t.offset for t in trials])
+    level = np.array([np.log((t.spikes + 0.5) / (wanted + 0.5)) - slope * t.offset for t in trials])
     moved = moved - np.average(moved, axis=0, weights=weight)
     level = level - np.average(level, axis=0, weights=weight)
     values, vectors = np.linalg.eigh(moved.T @ (weight[:, None] * moved))
@@ -145,7 +149,7 @@ def settled(
         off = np.array([offset - trial.offset for trial in trials])
         weight = near[:, None] / (1.0 + (off / NEAR_BIAS) ** 2)
         exponent = slope * off + np.array([change @ (x - trial.x) for trial in trials])
-        expected = np.array([trial.count for trial in trials]) * np.exp(np.clip(exponent, -3.0, 3.0))
+        expected = np.array([trial.spikes for trial in trials]) * np.exp(np.clip(exponent, -3.0, 3.0))
         expected = (weight * expected).sum(axis=0) / weight.sum(axis=0)
         trust = wanted * weight.sum(axis=0) / (wanted * weight.sum(axis=0) + 5.0)
         step = np.log((wanted + 0.5) / (expected + 0.5)) / slope

@@ -28,7 +28,7 @@ MOST_UNITS = 400
 # Beside the recorded neurons as many more that nobody sees, but at most `MOST_HIDDEN`, and `FEWEST_NEURONS` in all.
 MOST_HIDDEN, FEWEST_NEURONS = 60, 40
 # Neurons times seconds of one simulation of the search and of the check, and its length, s.
-SEARCH_WORK, LONGEST_SEARCH, SHORTEST_SEARCH = 40_000.0, 600.0, 60.0
+SEARCH_WORK, LONGEST_SEARCH, SHORTEST_SEARCH = 32_000.0, 600.0, 60.0
 CHECK_WORK = 200_000.0
 
 
@@ -134,7 +134,7 @@ def match(
     *,
     epsp: float = 0.24,
     max_units: int = MOST_UNITS,
-    n_rounds: int = 5,
+    n_rounds: int = 6,
     n_checks: int = 3,
     rng: RNGLike = None,
     n_jobs: int = 1,
@@ -176,14 +176,15 @@ def match(
     fast noise by background spikes and a slow fluctuation of its own, and loadings on shared drives of three time
     scales (10 ms, 100 ms and seconds).
 
-    Rates are matched neuron by neuron: the bias comes from a measured rate-over-bias curve and is corrected after each
-    simulation. Loadings start from a factor analysis of the units' count covariances (their growth with the width of
-    the bins tells the time scales apart), private fluctuation from the Fano factors. Eleven common knobs are then
-    turned by Gauss-Newton steps: the reset voltage and the fast noise (bursts or regular spikes), strength and time
+    Rates are matched neuron by neuron: the bias comes from a measured rate-over-bias curve and is corrected by what all
+    simulations near the present knobs say. Loadings start from a factor analysis of the units' count covariances (their
+    growth with the width of the bins tells the time scales apart), private fluctuation from the Fano factors. Eleven
+    common knobs are then turned: the reset voltage and the fast noise (bursts or regular spikes), strength and time
     scale of the private fluctuation, time scale of the slow drives, and strength and common part of the shared drives
-    of each scale.
+    of each scale. A round of the search is twelve simulations, in which all knobs are up or down at once; the slopes of
+    the statistics are a regression over all rounds, and the next round is where their squared misfits are smallest.
 
-    Simulations of the search last at most 600 s, and 40 000 s over the number of neurons, at least 60 s; those of the
+    Simulations of the search last at most 600 s, and 32 000 s over the number of neurons, at least 60 s; those of the
     check 200 000 s over the number of neurons. Where the recording is longer, its statistics are means over windows of
     that length. The time step is 0.5 ms.
 
