@@ -185,8 +185,8 @@ def match(
     the statistics are a regression over all rounds, and the next round is where their squared misfits are smallest.
 
     Simulations of the search last at most 600 s, and 32 000 s over the number of neurons, at least 60 s; those of the
-    check 200 000 s over the number of neurons. Where the recording is longer, its statistics are means over windows of
-    that length. The time step is 0.5 ms.
+    check 200 000 s over the number of neurons. Where the recording is longer than those of the check, its statistics
+    are means over windows of that length; the search aims at the same. The time step is 0.5 ms.
 
     Examples
     --------
@@ -215,9 +215,11 @@ def match(
     try:
         bar.start(n_rounds + 3, "match")
         with one_thread():
-            found = search(bench, Knobs(), n_rounds=n_rounds, n_jobs=n_jobs, update=lambda note: bar.update(1, note))
+            checked = bench.lasting(_check_seconds(duration, bench.seconds, bench.neurons.rate.size))
+            found = search(
+                bench, Knobs(), checked, n_rounds=n_rounds, n_jobs=n_jobs, update=lambda note: bar.update(1, note)
+            )
             bar.update(1, "check")
-            checked = bench.lasting(min(duration, max(bench.seconds, CHECK_WORK / bench.neurons.rate.size)))
             calls = [(found.knobs, found.offset, 10_000 + k) for k in range(n_checks)]
             fresh = [values for values, _ in run_parallel(checked.measure, calls, n_jobs)]
     finally:
@@ -263,7 +265,8 @@ def _bench(
     neurons = lay_out(np.maximum(unit.rate, 0.2 / duration), private, shared, n_hidden, rng)
     work = max(SHORTEST_SEARCH, SEARCH_WORK / neurons.rate.size)
     seconds = min(duration, LONGEST_SEARCH, work)
-    value = _means(data, shape, seconds)
+    # The statistics that the check compares: in short windows a recording that wanders has others.
+    value = _means(data, shape, _check_seconds(duration, seconds, neurons.rate.size))
     error = dict(zip(statistics["statistic"].values.tolist(), statistics["error"].values, strict=True))
     names = [name for name in DESCRIPTION if name not in GIVEN and np.isfinite(value[name])]
     # Rates are matched neuron by neuron, not by the knobs.
@@ -272,6 +275,11 @@ def _bench(
     return Bench(
         neurons, shape, goal, seconds, epsp, int(rng.integers(2**31)), float(np.clip(duration / 30.0, 1.0, 8.0))
     )
+
+
+def _check_seconds(duration: float, seconds: float, n_neurons: int) -> float:
+    """Length of a simulation of the check; those of the search last `seconds`."""
+    return min(duration, max(seconds, CHECK_WORK / n_neurons))
 
 
 def _means(data: Trains | Counted, shape: Any, seconds: float) -> dict[str, float]:
