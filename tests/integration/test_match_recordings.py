@@ -20,7 +20,7 @@ SECONDS = 45.0
 
 @pytest.fixture(scope="module")
 def quick():
-    """Options of a search that takes seconds: 20 units, and 1 round in place of 8."""
+    """Options of a search that takes seconds: 20 units, and 1 round in place of 6."""
     return {"max_units": 20, "n_rounds": 1, "n_checks": 2, "rng": 0}
 
 
