@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[float, bool, float, float]] = {
 DAMPING, PULL, LONGEST_STEP = 0.1, 0.3, 1.5
 # How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from,
 # during the rounds and while they are settled.
-FIRST_REACH, LAST_REACH, RATE_REACH, SETTLED_REACH = 0.7, 0.4, 0.8, 0.3
+FIRST_REACH, LAST_REACH, RATE_REACH, SETTLED_REACH = 0.7, 0.4, 0.8, 0.8
 # Simulations from which the rates are settled at the start and at the end.
 BEGINNING, SETTLING = 4, 5
 
