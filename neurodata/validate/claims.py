@@ -65,7 +65,7 @@ def claims(model: Any, data: Any, *, held_out: Any = None) -> xr.Dataset:
     >>> counts = nd.containers.make_counts(np.random.default_rng(0).poisson(0.5, (300, 3)), bin_width=0.02)
     >>> model = nd.models.HMMGLM(n_states=2, n_restarts=2, rng=0).fit(counts)
     >>> sorted(nd.validate.claims(model, counts).data_vars)
-    ['edge', 'edge_score', 'edge_sign', 'edge_weight', 'state']
+    ['edge', 'edge_probability', 'edge_score', 'edge_sign', 'edge_weight', 'state']
     """
     own = getattr(model, "claims", None)
     if callable(own):

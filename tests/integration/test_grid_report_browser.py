@@ -34,7 +34,9 @@ def path(tmp_path_factory):
     zoo = nd.simulate.zoo
     result = nd.validate.grid(
         {
-            "a_model_with_a_name_that_goes_on_and_on": nd.models.HMMGLM(n_states=1, n_restarts=1, max_iter=5, tol=1e-2),
+            "a_model_with_a_name_that_goes_on_and_on": nd.models.HMMGLM(
+                prior=None, n_states=1, n_restarts=1, max_iter=5, tol=1e-2
+            ),
             "<b>refuses</b>": (nd.models.HMMGLM(n_states=0), Prepare(0.02)),
         },
         {"static": zoo.static(n=8, p=0.3, rng=0), "null": zoo.null(n=8, rng=0)},

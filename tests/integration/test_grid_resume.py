@@ -27,8 +27,8 @@ def settings():
     zoo, simulate = nd.simulate.zoo, nd.simulate
     return dict(
         models={
-            "glm": nd.models.HMMGLM(n_states=1, n_restarts=1, max_iter=20, tol=1e-4),
-            "hmm_glm": nd.models.HMMGLM(n_states=2, n_restarts=1, max_iter=20, tol=1e-3),
+            "glm": nd.models.HMMGLM(prior=None, n_states=1, n_restarts=1, max_iter=20, tol=1e-4),
+            "hmm_glm": nd.models.HMMGLM(prior=None, n_states=2, n_restarts=1, max_iter=20, tol=1e-3),
         },
         circuits={"static": zoo.static(n=12, p=0.3, rng=0), "null": zoo.null(n=12, rng=0)},
         observations={"full": [], "half": [simulate.Subsample(fraction=0.5), simulate.Sorting()]},

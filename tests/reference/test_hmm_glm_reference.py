@@ -66,7 +66,7 @@ def loop_log_likelihood(counts, model):
 def fitted():
     counts = switching_counts(800, 4, np.random.default_rng(0), missing=True)
     data = make_counts(counts, BIN)
-    model = nd.models.HMMGLM(n_states=2, history=HISTORY, n_basis=2, rng=0).fit(data)
+    model = nd.models.HMMGLM(prior=None, n_states=2, history=HISTORY, n_basis=2, rng=0).fit(data)
     return model, counts, data
 
 
@@ -75,7 +75,7 @@ def test_one_state_without_ridge_equals_scikit_learn(basis):
     from sklearn.linear_model import PoissonRegressor
 
     counts = switching_counts(1500, 4, np.random.default_rng(1))
-    model = nd.models.HMMGLM(n_states=1, ridge=0.0, history=HISTORY, n_basis=2, basis=basis).fit(
+    model = nd.models.HMMGLM(prior=None, n_states=1, ridge=0.0, history=HISTORY, n_basis=2, basis=basis).fit(
         make_counts(counts, BIN)
     )
     design, used = loop_design(counts, model.basis_shape_.values)
@@ -89,7 +89,9 @@ def test_one_state_without_ridge_equals_scikit_learn(basis):
 @pytest.mark.parametrize("link", ["exp", "softplus", "sigmoid"])
 def test_one_state_with_ridge_equals_a_general_optimiser(link):
     counts = np.minimum(switching_counts(1000, 3, np.random.default_rng(2)), 1 if link == "sigmoid" else 99)
-    model = nd.models.HMMGLM(n_states=1, ridge=3.0, link=link, history=HISTORY, n_basis=2).fit(make_counts(counts, BIN))
+    model = nd.models.HMMGLM(prior=None, n_states=1, ridge=3.0, link=link, history=HISTORY, n_basis=2).fit(
+        make_counts(counts, BIN)
+    )
     design, used = loop_design(counts, model.basis_shape_.values)
     precision = np.full(design.shape[1], 3.0 * design[:, 1:].var(axis=0).sum())
     precision[0] = 0.03
@@ -113,7 +115,9 @@ def test_one_state_with_ridge_equals_a_general_optimiser(link):
 
 def test_standard_errors_equal_the_inverse_curvature_by_loops():
     counts = switching_counts(900, 3, np.random.default_rng(3))
-    model = nd.models.HMMGLM(n_states=1, ridge=3.0, history=HISTORY, n_basis=2).fit(make_counts(counts, BIN))
+    model = nd.models.HMMGLM(prior=None, n_states=1, ridge=3.0, history=HISTORY, n_basis=2).fit(
+        make_counts(counts, BIN)
+    )
     design, _ = loop_design(counts, model.basis_shape_.values)
     precision = np.full(design.shape[1], 3.0 * design[:, 1:].var(axis=0).sum())
     precision[0] = 0.03
@@ -137,7 +141,9 @@ def test_em_ends_where_the_loop_objective_is_flat(fitted):
     # A stationary point of EM is one of the log-likelihood plus log-prior: differences of a log-likelihood written
     # as loops, not of the model's own pass.
     _, counts, data = fitted
-    model = nd.models.HMMGLM(n_states=2, history=HISTORY, n_basis=2, rng=0, tol=1e-13, max_iter=3000).fit(data)
+    model = nd.models.HMMGLM(prior=None, n_states=2, history=HISTORY, n_basis=2, rng=0, tol=1e-13, max_iter=3000).fit(
+        data
+    )
     design, _ = loop_design(counts, model.basis_shape_.values)
     precision = model.ridge * design[:, 1:].var(axis=0).sum()
     for index in ((0, 0, 1, 0), (1, 2, 3, 1), (1, 3, 0, 0)):
@@ -162,7 +168,7 @@ def test_masked_ends_equal_the_fit_on_the_rest():
     counts = switching_counts(600, 3, np.random.default_rng(4))
     masked = counts.copy()
     masked[:100] = masked[500:] = np.nan
-    settings = {"n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0}
+    settings = {"prior": None, "n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0}
     a = nd.models.HMMGLM(**settings).fit(make_counts(masked, BIN))
     b = nd.models.HMMGLM(**settings).fit(make_counts(counts[100:500], BIN))
     np.testing.assert_allclose(a.weight_, b.weight_, rtol=1e-10)
@@ -177,7 +183,7 @@ def test_a_hole_equals_two_pieces_without_states():
     counts = switching_counts(600, 3, np.random.default_rng(5))
     masked = counts.copy()
     masked[250:270] = np.nan
-    settings = {"n_states": 1, "history": HISTORY, "n_basis": 2}
+    settings = {"prior": None, "n_states": 1, "history": HISTORY, "n_basis": 2}
     a = nd.models.HMMGLM(**settings).fit(make_counts(masked, BIN))
     b = nd.models.HMMGLM(**settings).fit([make_counts(counts[:250], BIN), make_counts(counts[270:], BIN)])
     np.testing.assert_allclose(a.weight_, b.weight_, rtol=1e-8)
@@ -188,7 +194,7 @@ def test_a_jump_in_time_equals_a_list():
     counts = switching_counts(600, 3, np.random.default_rng(6))
     time = (np.arange(600) + 0.5) * BIN
     time[300:] += 4.0
-    settings = {"n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0}
+    settings = {"prior": None, "n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0}
     a = nd.models.HMMGLM(**settings).fit(make_counts(counts, BIN, time=time))
     b = nd.models.HMMGLM(**settings).fit([make_counts(counts[:300], BIN), make_counts(counts[300:], BIN)])
     np.testing.assert_array_equal(a.weight_, b.weight_)
@@ -198,7 +204,15 @@ def test_an_unobserved_unit_equals_its_absence():
     counts = switching_counts(600, 4, np.random.default_rng(7))
     masked = counts.copy()
     masked[:, 2] = np.nan
-    settings = {"n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0, "tol": 1e-12, "max_iter": 2000}
+    settings = {
+        "prior": None,
+        "n_states": 2,
+        "history": HISTORY,
+        "n_basis": 2,
+        "rng": 0,
+        "tol": 1e-12,
+        "max_iter": 2000,
+    }
     a = nd.models.HMMGLM(**settings).fit(make_counts(masked, BIN))
     b = nd.models.HMMGLM(**settings).fit(make_counts(counts[:, [0, 1, 3]], BIN, unit=[0, 1, 3]))
     assert np.isnan(a.weight_.sel(post=2)).all()
@@ -215,7 +229,15 @@ def test_an_unobserved_unit_equals_its_absence():
 
 def test_the_order_of_units_does_not_matter():
     counts = make_counts(switching_counts(800, 4, np.random.default_rng(8)), BIN, unit=["a", "b", "c", "d"])
-    settings = {"n_states": 2, "history": HISTORY, "n_basis": 2, "rng": 0, "tol": 1e-12, "max_iter": 2000}
+    settings = {
+        "prior": None,
+        "n_states": 2,
+        "history": HISTORY,
+        "n_basis": 2,
+        "rng": 0,
+        "tol": 1e-12,
+        "max_iter": 2000,
+    }
     a = nd.models.HMMGLM(**settings).fit(counts)
     b = nd.models.HMMGLM(**settings).fit(counts.isel(unit=[2, 0, 3, 1]))
     same = b.weight_.sel(post=a.weight_.post, pre=a.weight_.pre)

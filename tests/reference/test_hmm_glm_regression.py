@@ -36,7 +36,7 @@ def exponential_design(values: np.ndarray, n_lags: int) -> np.ndarray:
 
 def one_state(values: np.ndarray, n_lags: int):
     model = nd.models.HMMGLM(
-        n_states=1, basis="exponential", history=n_lags * BIN, ridge=0.0, tol=1e-14, max_iter=200, rng=0
+        prior=None, n_states=1, basis="exponential", history=n_lags * BIN, ridge=0.0, tol=1e-14, max_iter=200, rng=0
     )
     return model.fit(make_counts(values, BIN))
 
@@ -80,11 +80,13 @@ def test_the_objective_never_falls_and_units_may_be_in_any_order(values):
     counts = make_counts(values, BIN)
 
     def fit(data):
-        return nd.models.HMMGLM(n_states=2, history=BIN, n_basis=1, n_restarts=1, tol=1e-10, rng=0).fit(data)
+        return nd.models.HMMGLM(prior=None, n_states=2, history=BIN, n_basis=1, n_restarts=1, tol=1e-10, rng=0).fit(
+            data
+        )
 
     model = fit(counts)
     objective = model.objective_.values
     assert (np.diff(objective) >= -1e-8 * np.abs(objective[:-1])).all()
-    one = nd.models.HMMGLM(n_states=1, history=BIN, n_basis=1, tol=1e-12, rng=0)
+    one = nd.models.HMMGLM(prior=None, n_states=1, history=BIN, n_basis=1, tol=1e-12, rng=0)
     straight, turned = one.fit(counts).weight_, one.fit(counts.isel(unit=order)).weight_
     np.testing.assert_allclose(turned.sel(post=straight.post, pre=straight.pre), straight, atol=1e-6)

@@ -55,10 +55,10 @@ class HMMGLM(Model):
     n_states : int
         Number of hidden states; 1 is a plain regression.
     prior : {"onehot", "gaussian"} or None
-        What ties couplings together. "onehot": each pair is inhibitory, absent or excitatory in each state, the states
-        share the odds of these types, and the sizes of weights are learned: gives posterior probabilities of the types
-        and weights that are exactly as strong as the data can say. "gaussian": weights lie round a mean that the states
-        share, both spreads learned. None: the plain `ridge`, each state for itself.
+        What ties couplings together. "onehot", the default: each pair is inhibitory, absent or excitatory in each
+        state, the states share the odds of these types, and the sizes of weights are learned: gives posterior
+        probabilities of the types and weights that are exactly as strong as the data can say. "gaussian": weights lie
+        round a mean that the states share, both spreads learned. None: the plain `ridge`, each state for itself.
     basis : {"raised_cosine", "exponential"}
         Shape of the filters h over lags: weighted raised cosines, or one column ``exp(-k)`` (`n_basis` is ignored).
     n_basis : int
@@ -101,7 +101,9 @@ class HMMGLM(Model):
     weight_ : DataArray (state, post, pre)
         Filters summed over lags.
     weight_se_ : DataArray (state, post, pre)
-        Standard errors from the curvature at the fit, the states taken as their posterior.
+        Standard errors from the curvature at the fit, the states taken as their posterior (Laplace).
+        `weight_se_method_` says how it was computed: "exact", on a "sampled" part of the bins, or, for large problems,
+        with one matrix per state "shared" by all units.
     intercept_ : DataArray (state, unit)
         b.
     connection_prob_ : DataArray (state, post, pre, connection)
@@ -212,9 +214,9 @@ class HMMGLM(Model):
         self,
         *,
         n_states: int = 3,
-        prior: str | None = None,
+        prior: str | None = "onehot",
         basis: str = "raised_cosine",
-        n_basis: int = 3,
+        n_basis: int = 5,
         history: float = 0.1,
         self_history: float | None = None,
         link: str = "exp",

@@ -22,7 +22,7 @@ def counts():
 
 @pytest.fixture(scope="module")
 def model(counts):
-    return nd.models.HMMGLM(n_states=2, n_basis=2, history=0.08, n_restarts=1, rng=0).fit(counts)
+    return nd.models.HMMGLM(prior=None, n_states=2, n_basis=2, history=0.08, n_restarts=1, rng=0).fit(counts)
 
 
 def _draw(ax) -> bytes:
@@ -92,7 +92,7 @@ def test_filters_with_their_intervals(model, counts):
         nd.plot.filters(model, counts, pairs=[("z", "a")])
 
 
-@pytest.mark.parametrize("settings", [{}, {"self_history": 0.06}, {"prior": "onehot"}])
+@pytest.mark.parametrize("settings", [{"prior": None}, {"prior": None, "self_history": 0.06}, {"prior": "onehot"}])
 def test_errors_of_filters_are_those_of_their_sums(counts, settings):
     # One shape per pair: the filter is its sum times the shape, and so is its standard error.
     fitted = nd.models.HMMGLM(n_states=2, n_basis=1, history=0.06, n_restarts=1, rng=0, **settings).fit(counts)

@@ -43,9 +43,9 @@ def test_weights_of_states_are_combined_by_their_precision():
 
 
 def test_hmm_glm(counts):
-    model = nd.models.HMMGLM(n_states=2, history=0.04, n_basis=1, n_restarts=1, max_iter=20, rng=0, tol=1e-2).fit(
-        counts
-    )
+    model = nd.models.HMMGLM(
+        prior=None, n_states=2, history=0.04, n_basis=1, n_restarts=1, max_iter=20, rng=0, tol=1e-2
+    ).fit(counts)
     said = claims(model, counts, held_out=counts)
     assert set(said.data_vars) == {"edge_weight", "edge_score", "edge_sign", "edge", "state", "bits_per_spike"}
     np.testing.assert_array_equal(said["state"], model.predict(counts))
