@@ -9,7 +9,7 @@ names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in fold
 missed = []
 for name in names:
     print(f"== {name}", flush=True)
-    if subprocess.run([sys.executable, folder / f"bench_{name}.py"], check=False).returncode:
+    if subprocess.run([sys.executable, "-m", f"benchmarks.bench_{name}"], cwd=folder.parent, check=False).returncode:
         missed.append(name)
 print(
     f"{len(names) - len(missed)} of {len(names)} benchmarks meet their bar" + (f"; missed: {missed}" if missed else "")
