@@ -33,11 +33,10 @@ STEPS: dict[str, tuple[float, bool, float, float]] = {
 
 # Of the search, in steps of the knobs: damping, pull to the start, longest step of a round.
 DAMPING, PULL, LONGEST_STEP = 0.1, 0.3, 1.5
-# How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from,
-# during the rounds and while they are settled.
-FIRST_REACH, LAST_REACH, RATE_REACH, SETTLED_REACH = 0.7, 0.4, 0.8, 0.8
-# Simulations from which the rates are settled at the start and at the end.
-BEGINNING, SETTLING = 4, 5
+# How far the simulations of a round are from its middle, in the first and at the end, and those that rates are from.
+FIRST_REACH, LAST_REACH, RATE_REACH = 0.7, 0.4, 0.8
+# Simulations from which the rates are settled at the start, before a long simulation, and at the end.
+BEGINNING, BETWEEN, SETTLING = 4, 3, 8
 
 
 class Goal(NamedTuple):
@@ -235,7 +234,6 @@ class _Surface:
         self.offset = np.zeros(self.wanted.size)
         self.trials: list[Trial] = []
         self.beyond: list[np.ndarray] = []
-        self.reach = RATE_REACH
 
     def inside(self, x: np.ndarray) -> np.ndarray:
         """The point itself, or the nearest within the ranges."""
@@ -259,15 +257,21 @@ class _Surface:
             change, slope = self._rates()
             self.offset = self.offset + np.clip(-(change @ (x - self.x)) / slope, -3.0, 3.0)
             self.x = x
-            self.offset = settled(self.trials, x, self.reach, self.wanted, slope, self.offset, change)
+            self.offset = settled(self.trials, x, RATE_REACH, self.wanted, slope, self.offset, change)
         self.x = x
 
     def settle(self, n: int) -> None:
-        """Simulate `n` times at the knobs of now, correcting the rates after each; those nearby count most."""
-        self.reach = SETTLED_REACH
+        """Simulate `n` times at the knobs of now, correcting the rates after each by what these simulations say.
+
+        Those at other knobs have no say here: what is left of their error does not average out.
+        """
+        knobs = to_knobs(self.x, self.bench.slowest)
+        slope, before = self.bench.steepness(knobs), len(self.trials)
         for _ in range(n):
-            self.simulate([self.x], 1)
-        self.reach = RATE_REACH
+            found, count = self.bench.measure(knobs, self.offset, len(self.trials))
+            self.trials.append(Trial(self.x, self.offset, count, self.bench.misfit(found)))
+            still = np.zeros((slope.size, self.x.size))
+            self.offset = settled(self.trials[before:], self.x, RATE_REACH, self.wanted, slope, self.offset, still)
 
     def line(self, x: np.ndarray, reach: float) -> Line:
         """Misfit and slopes at a point."""
@@ -279,6 +283,7 @@ class _Surface:
         """Simulate for longer, and keep how far the misfit is from that of short simulations."""
         short = line(self.trials[BEGINNING // 2 :], x, reach, self.wanted)
         self.move(x)
+        self.settle(BETWEEN)
         found, _ = long.measure(to_knobs(x, self.bench.slowest), self.offset, len(self.trials) + 1000)
         self.beyond.append(self.bench.misfit(found) - short.misfit)
 

@@ -123,7 +123,8 @@ class HMMGLM(Model):
     occupancy_ : DataArray (state,)
         Expected part of the bins in each state; states are in descending order of it.
     log_likelihood_, objective_ : DataArray (iteration,)
-        Log-likelihood, and log-likelihood plus log-prior, which never falls.
+        Log-likelihood, and log-likelihood plus log-prior, which never falls; with a learned prior, since it was last
+        updated.
     restart_objective_, restart_log_likelihood_ : DataArray (restart,)
         Objective and log-likelihood (nats) of every restart when the best was chosen.
     covariate_weight_, covariate_weight_se_ : DataArray (state, unit, covariate)
@@ -140,7 +141,7 @@ class HMMGLM(Model):
     penalty_precision_, penalty_centre_ : DataArray (state, column, unit)
         The Gaussian prior of each coefficient that the fit ended with; columns are those of the regression.
     converged_, n_iter_, bin_width_, weight_se_method_
-        Whether `tol` was met; EM iterations; s; see `weight_se_`.
+        Whether `tol` was met; EM iterations of the start that was chosen, in all; s; see `weight_se_`.
 
     Notes
     -----
@@ -298,9 +299,10 @@ class HMMGLM(Model):
                 problem = self._make_problem(design, layout)
             run, restarts = self._search(problem, base)
             run = _by_occupancy(run)
-            couplings = None
+            couplings, n_iter = None, len(run.objective) - 1
             if self.prior is not None:
                 problem, run, couplings = self._learn(problem, layout, run)
+                n_iter += couplings.n_iter
             if couplings is not None:
                 known = couplings.uncertainty
             else:
@@ -317,7 +319,7 @@ class HMMGLM(Model):
             ends = [getattr(one, name)[-1] for one in restarts]
             setattr(self, f"restart_{name}_", xr.DataArray(ends, dims="restart", attrs={"units": "nat"}))
         self.converged_ = run.converged
-        self.n_iter_ = len(run.objective) - 1
+        self.n_iter_ = n_iter
         self.bin_width_ = sequences.bin_width
         self.weight_se_method_ = known.method
         self.largest_count_ = int(sequences.counts.max())

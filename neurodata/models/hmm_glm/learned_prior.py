@@ -50,6 +50,8 @@ class Couplings:
         Shared means, for the Gaussian prior.
     prior : TypePrior or MeanPrior
     uncertainty : Uncertainty
+    n_iter : int
+        EM iterations under the prior.
     """
 
     mean: np.ndarray
@@ -59,6 +61,7 @@ class Couplings:
     shared: np.ndarray | None
     prior: onehot.TypePrior | shared_mean.MeanPrior
     uncertainty: Uncertainty
+    n_iter: int
 
 
 def learn_couplings(
@@ -93,6 +96,7 @@ def learn_couplings(
     centre = np.broadcast_to(problem.penalty.centre, shape).copy()
     prior: onehot.TypePrior | None = None
     own: onehot.TypePrior | None = None
+    done = 0
     for stage in range(_STAGES):
         # With the states as they are now, everything but the data's curvature is cheap: sites to convergence.
         data = Quadratic(problem, layout, run.parameters.theta, run.posterior, _STAGE_WORK)
@@ -125,9 +129,12 @@ def learn_couplings(
         # Without states the quadratic maximum is nearly the fit already.
         n_iter = _STAGE_ITERATIONS if n_states > 1 else 2
         run = advance(problem, begin(problem, replace(run.parameters, theta=start)), n_iter, tol, progress)
+        done += len(run.objective) - 1
         if _moved(pairs.take(run.parameters.theta), begun, spread) < _SETTLED:
             break
+    done -= len(run.objective)
     run = advance(problem, run, max_iter, tol, progress)
+    done += len(run.objective)
     known = uncertainty(problem, layout, run.parameters.theta, run.posterior)
     summary = _cavity(
         pairs.take(run.parameters.theta), pairs.take(known.variance), pairs.take(precision), pairs.take(centre)
@@ -143,11 +150,12 @@ def learn_couplings(
             None,
             prior,
             known,
+            done,
         )
     else:
         mean, spread, common = shared_mean.posterior(*summary, means)
         couplings = Couplings(
-            pairs.spread(mean), pairs.spread(spread), None, None, pairs.spread(common[None])[0], means, known
+            pairs.spread(mean), pairs.spread(spread), None, None, pairs.spread(common[None])[0], means, known, done
         )
     return problem, run, couplings
 
