@@ -3,6 +3,7 @@
 Every one gets the same log-likelihoods (bin, state), computed before, and gives the log-likelihood of the chain, the
 posterior of each bin and the summed expected transitions, in float64; that they agree is checked first. dynamax is
 `hmm_smoother`, and `hmm_two_filter_smoother`, which its E-step calls; both are compiled before the clock starts.
+It is in none of the extras, as it brings a web server along: `pip install dynamax`.
 hmmlearn is its compiled passes in log space, the default of its models, without their scikit-learn checks; the passes
 it has on likelihoods, which underflow with many units, and the whole of `PoissonHMM.score_samples` on counts of 20
 units (emissions included) are printed beside, without a bar.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,9 @@ class Chain:
 
 
 def dynamax_calls(chain: Chain) -> dict[str, Callable[[], Any]]:
+    if find_spec("dynamax") is None:
+        print("dynamax is not installed (pip install dynamax): nothing is compared with it, its bar is missed")
+        return {}
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -129,7 +134,7 @@ def forward_backward_bars(n_bins: int, n_states: int) -> list[bool]:
 def main() -> int:
     one_core()
     warnings.filterwarnings("ignore")  # those of the others' imports
-    met = []
+    met = [find_spec("dynamax") is not None]
     with one_thread():
         for n_states in (3, 5):
             for n_bins in SIZES:
