@@ -1,0 +1,144 @@
+"""Bars of a whole fit: memory, growth with the length of the recording, and threads.
+
+Memory: 200 units, 100 000 bins, 5 states, ``prior=None``, the five shapes of the default basis. The highest resident
+memory of the process, above that before `fit` with the data there, is at most 3 times the design matrix (which is part
+of it). Beside it, without a bar, the same with one exponential column per pair, whose design matrix is hardly larger
+than the counts as float64.
+Growth: time per bin of an EM iteration at 100 units is at most 1.25 times as long at 160 000 bins as at 10 000.
+Threads: EM iterations at 100 units, 50 000 bins, are at least 1.6 times as fast on two cores as on one. Processes with
+one or two threads take turns, pinned to as many cores; the figure is the ratio of the shortest times, because
+what else runs on the machine disturbs two cores more than one.
+
+Each measurement runs in a fresh process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MEMORY_BAR, GROWTH_BAR, THREADS_BAR = 3.0, 1.25, 1.6
+GROWTH_BINS = (10_000, 40_000, 160_000)
+ROUNDS = 5
+
+
+def status(key: str) -> int:
+    """A size from /proc/self/status, bytes."""
+    found = re.search(key + r":\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return 1024 * int(found[1])
+
+
+def measure_memory(n_units: int, n_bins: int, basis: str) -> dict[str, float]:
+    import warnings
+
+    import neurodata as nd
+    from benchmarks._hmm_problem import BIN_WIDTH, N_LAGS, simulated
+    from neurodata.errors import NeurodataWarning
+
+    warnings.simplefilter("ignore", NeurodataWarning)  # that EM was stopped
+    settings: dict[str, Any] = {
+        "n_states": 5, "prior": None, "basis": basis, "n_basis": N_LAGS, "history": N_LAGS * BIN_WIDTH, "rng": 0,
+    }  # fmt: skip
+    small, _ = simulated(10, 2000, 5)
+    nd.models.HMMGLM(**settings).fit(small)  # imports, compiled code
+    counts, _ = simulated(n_units, n_bins, 5)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    start = time.perf_counter()
+    nd.models.HMMGLM(**settings, n_restarts=1, max_iter=2).fit(counts)
+    seconds = time.perf_counter() - start
+    n_shapes = 1 if basis == "exponential" else N_LAGS
+    rows = n_bins - N_LAGS * len(counts)
+    design = 8.0 * rows * (1 + n_shapes * n_units)
+    return {"peak": status("VmHWM") - before, "design": design, "seconds": seconds}
+
+
+def measure_time(n_units: int, n_bins: int, threads: int, n_iterations: int) -> dict[str, float]:
+    """Wall and CPU time of an EM iteration; the process was started with as many threads."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    from benchmarks._hmm_problem import early, make_problem, simulated
+    from neurodata._core.parallel import threads_for
+    from neurodata.models.hmm_glm.em import advance
+
+    counts, state = simulated(n_units, n_bins, 3)
+    problem = make_problem(counts)
+    with threads_for(np.inf):
+        run = advance(problem, early(problem, state), 1, 0.0)
+        wall, cpu = [], []
+        for _ in range(3):
+            begin = time.perf_counter(), time.process_time()
+            advance(problem, run, n_iterations, 0.0)
+            wall.append((time.perf_counter() - begin[0]) / n_iterations)
+            cpu.append((time.process_time() - begin[1]) / n_iterations)
+    return {"wall": min(wall), "cpu": float(np.median(cpu))}
+
+
+MEASURES = {"memory": measure_memory, "time": measure_time}
+
+
+def in_process(measure: str, *given: Any, threads: int = 1) -> dict[str, float]:
+    """A measurement in a fresh process."""
+    environment = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_hmm_memory", measure, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def memory() -> bool:
+    from benchmarks._hmm_timing import said
+
+    met = True
+    for basis in ("raised_cosine", "exponential"):
+        found = in_process("memory", 200, 100_000, basis)
+        beside = f"; peak {found['peak'] / 1e6:.0f} MB, design {found['design'] / 1e6:.0f} MB, {found['seconds']:.0f} s"
+        ratio = found["peak"] / found["design"]
+        if basis == "raised_cosine":
+            met = said("peak memory of a fit over the design matrix", ratio, MEMORY_BAR, least=False, beside=beside)
+        else:
+            print(f"the same, one column per pair: {ratio:.3g} (no bar){beside}", flush=True)
+    return met
+
+
+def growth() -> bool:
+    from benchmarks._hmm_timing import said
+
+    rows = np.array([[in_process("time", 100, n, 1, 1)["cpu"] / n for n in GROWTH_BINS] for _ in range(3)])
+    per_bin = np.median(rows, axis=0)
+    beside = "; " + ", ".join(f"{1e6 * t:.1f} us at {n}" for n, t in zip(GROWTH_BINS, per_bin, strict=True))
+    return said("time per bin, longest over shortest", per_bin[-1] / per_bin[0], GROWTH_BAR, least=False, beside=beside)
+
+
+def threads() -> bool:
+    from benchmarks._hmm_timing import said
+
+    rows = np.array([[in_process("time", 100, 50_000, n, 2, threads=n)["wall"] for n in (1, 2)] for _ in range(ROUNDS)])
+    one, two = rows.min(axis=0)
+    middle = np.median(rows, axis=0)
+    beside = f"; {one:.3f} s and {two:.3f} s; of medians {middle[0] / middle[1]:.3g}; load {os.getloadavg()[0]:.1f}"
+    return said("one core over two", one / two, THREADS_BAR, least=True, beside=beside)
+
+
+def main() -> int:
+    if len(sys.argv) > 1 and sys.argv[1] in MEASURES:
+        print(json.dumps(MEASURES[sys.argv[1]](*json.loads(sys.argv[2]))))
+        return 0
+    met = [memory(), growth(), threads()]
+    return int(not all(met))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
