@@ -7,7 +7,7 @@ import xarray as xr
 
 from neurodata.containers import make_counts
 from neurodata.kernels.poisson_nb import LINKS
-from neurodata.models.hmm_glm.basis import exponential
+from neurodata.models.hmm_glm.basis import exponential, raised_cosine
 from neurodata.models.hmm_glm.design import Layout, build_design
 from neurodata.models.hmm_glm.em import Parameters, Posterior, Problem, Run, begin, m_step
 from neurodata.models.hmm_glm.mstep import Penalty
@@ -48,9 +48,10 @@ def simulated(n_units: int, n_bins: int, n_states: int, seed: int = 0) -> tuple[
     return [make_counts(one, BIN_WIDTH) for one in counts[:, N_LAGS:]], state
 
 
-def make_problem(counts: list[xr.DataArray]) -> Problem:
-    """One exponential column per pair, and a ridge of the size that HMMGLM gives it."""
-    layout = Layout(counts[0].sizes["unit"], exponential(N_LAGS), None)
+def make_problem(counts: list[xr.DataArray], n_shapes: int = 1) -> Problem:
+    """One exponential column per pair, or several raised cosines, and a ridge of the size that HMMGLM gives it."""
+    basis = exponential(N_LAGS) if n_shapes == 1 else raised_cosine(n_shapes, N_LAGS)
+    layout = Layout(counts[0].sizes["unit"], basis, None)
     design = build_design(read_counts(counts), layout)
     precision = np.full(layout.n_columns, RIDGE * design.columns.var(axis=0).sum())
     precision[0] = 0.01 * RIDGE
