@@ -1,7 +1,8 @@
-"""Poisson counts whose mean is a link function of a linear predictor: log-likelihoods and their derivatives, in Numba.
+"""Poisson counts whose mean is a link function of a linear predictor: log-likelihoods and their derivatives.
 
 ``x ~ Poisson(f(eta))``. Counts are int32 and a negative count means "not observed": its term is left out. The
-constant ``-log x!`` is left out too. Links are numbers inside compiled code: see `LINKS`.
+constant ``-log x!`` is left out too. Links are numbers inside compiled code: see `LINKS`. Means are made by NumPy,
+whose exponential takes several numbers at a time, and given to the compiled functions, as `mean`.
 """
 
 from __future__ import annotations
@@ -15,26 +16,29 @@ LINKS = {"exp": 0, "softplus": 1, "sigmoid": 2}
 
 # exp(500) is finite, and a log-likelihood of -exp(500) is refused by any line search.
 _ETA_MAX = 500.0
+# Smallest mean of the other links, whose logarithm is finite.
+_MEAN_MIN = 1e-300
+# Curvatures are kept below this, so that products of them fit in single precision.
+_FISHER_MAX = 1e15
 
 
-@numba.njit(cache=True)
-def mean_and_log(eta, link):
-    """``f(eta)`` and ``log f(eta)``, finite for every finite `eta`."""
-    if link == 0:
-        eta = min(eta, _ETA_MAX)
-        return np.exp(eta), eta
-    if link == 1:
-        if eta > 30.0:
-            return eta, np.log(eta)
-        if eta < -30.0:
-            return np.exp(eta), eta
-        mean = np.log1p(np.exp(eta))
-        return mean, np.log(mean)
-    if eta >= 0.0:
-        log_mean = -np.log1p(np.exp(-eta))
+def mean_of(eta: np.ndarray, link: int) -> np.ndarray:
+    """``f(eta)``, finite and above 0 for every finite `eta`.
+
+    Examples
+    --------
+    >>> mean_of(np.array([-1e4, 0.0, 1e4]), LINKS["sigmoid"]).round(2).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if link == LINKS["exp"]:
+        out = np.minimum(eta, _ETA_MAX)
+        return np.maximum(np.exp(out, out=out), _MEAN_MIN, out=out)
+    small = np.exp(-np.abs(eta))
+    if link == LINKS["softplus"]:
+        out = np.maximum(eta, 0.0) + np.log1p(small)
     else:
-        log_mean = eta - np.log1p(np.exp(eta))
-    return np.exp(log_mean), log_mean
+        out = np.where(eta >= 0.0, 1.0, small) / (1.0 + small)
+    return np.maximum(out, _MEAN_MIN, out=out)
 
 
 @numba.njit(cache=True)
@@ -49,14 +53,14 @@ def log_slope(eta, mean, link):
     return 1.0 - mean
 
 
-@numba.njit(cache=True)
-def emission(eta, counts, link, out):
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def emission(eta, mean, counts, link, out):
     """Log-likelihood of each bin under each state, summed over units.
 
     Parameters
     ----------
-    eta : array (bin, state, unit), float64
-    counts : array (bin, unit), int32; negative = not observed
+    eta, mean : array (bin, state, unit)
+    counts : array (bin, unit), int32
     link : int
     out : array (bin, state), overwritten
     """
@@ -64,30 +68,35 @@ def emission(eta, counts, link, out):
     for t in range(n_bins):
         for s in range(n_states):
             total = 0.0
-            for n in range(n_units):
-                x = counts[t, n]
-                if x < 0:
-                    continue
-                mean, log_mean = mean_and_log(eta[t, s, n], link)
-                total -= mean
-                if x > 0:
-                    total += x * log_mean
+            if link == 0:
+                # No branches, so that several units are done at a time.
+                for n in range(n_units):
+                    x = counts[t, n]
+                    seen = 1.0 if x >= 0 else 0.0
+                    total += seen * (x * min(eta[t, s, n], _ETA_MAX) - mean[t, s, n])
+            else:
+                for n in range(n_units):
+                    x = counts[t, n]
+                    if x >= 0:
+                        total -= mean[t, s, n]
+                    if x > 0:
+                        total += x * np.log(mean[t, s, n])
             out[t, s] = total
 
 
-@numba.njit(cache=True)
-def weighted_terms(eta, counts, weight, link, slope, fisher):
+@numba.njit(cache=True, nogil=True)
+def weighted_terms(eta, mean, counts, weight, link, slope, fisher):
     """Weighted log-likelihood of each unit and, in place, its derivatives by `eta`.
 
     Parameters
     ----------
-    eta : array (bin, unit), float64
+    eta, mean : array (bin, unit), float64
     counts : array (bin, unit), int32; negative = not observed
     weight : array (bin,)
         Posterior probability of the state.
     link : int
     slope, fisher : array (bin, unit), overwritten
-        First derivative, and the expected negative second one (never negative).
+        First derivative, and the expected negative second one (never negative, at most 1e15: it may be float32).
 
     Returns
     -------
@@ -97,42 +106,44 @@ def weighted_terms(eta, counts, weight, link, slope, fisher):
     n_bins, n_units = eta.shape
     total = np.zeros(n_units)
     for t in range(n_bins):
-        w = weight[t]
-        for n in range(n_units):
-            x = counts[t, n]
-            if x < 0:
-                slope[t, n] = 0.0
-                fisher[t, n] = 0.0
-                continue
-            mean, log_mean = mean_and_log(eta[t, n], link)
-            ratio = log_slope(eta[t, n], mean, link)
-            slope[t, n] = w * (x - mean) * ratio
-            fisher[t, n] = w * mean * ratio * ratio
-            total[n] -= w * mean
-            if x > 0:
-                total[n] += w * x * log_mean
+        if link == 0:
+            for n in range(n_units):
+                x = counts[t, n]
+                w = weight[t] if x >= 0 else 0.0
+                f = mean[t, n]
+                slope[t, n] = w * (x - f)
+                fisher[t, n] = min(w * f, _FISHER_MAX)
+                total[n] += w * (x * min(eta[t, n], _ETA_MAX) - f)
+        else:
+            for n in range(n_units):
+                x = counts[t, n]
+                w = weight[t] if x >= 0 else 0.0
+                f = mean[t, n]
+                ratio = log_slope(eta[t, n], f, link)
+                slope[t, n] = w * (x - f) * ratio
+                fisher[t, n] = min(w * f * ratio * ratio, _FISHER_MAX)
+                total[n] -= w * f
+                if x > 0:
+                    total[n] += w * x * np.log(f)
     return total
 
 
-@numba.njit(cache=True)
-def weighted_along(eta, change, step, counts, weight, link):
-    """Weighted log-likelihood of each unit at ``eta + step * change``; arguments as in `weighted_terms`.
-
-    Parameters
-    ----------
-    change : array (bin, unit)
-    step : array (unit,)
-    """
+@numba.njit(cache=True, nogil=True)
+def weighted_value(eta, mean, counts, weight, link):
+    """Weighted log-likelihood of each unit alone; arguments as in `weighted_terms`."""
     n_bins, n_units = eta.shape
     total = np.zeros(n_units)
     for t in range(n_bins):
-        w = weight[t]
-        for n in range(n_units):
-            x = counts[t, n]
-            if x < 0:
-                continue
-            mean, log_mean = mean_and_log(eta[t, n] + step[n] * change[t, n], link)
-            total[n] -= w * mean
-            if x > 0:
-                total[n] += w * x * log_mean
+        if link == 0:
+            for n in range(n_units):
+                x = counts[t, n]
+                w = weight[t] if x >= 0 else 0.0
+                total[n] += w * (x * min(eta[t, n], _ETA_MAX) - mean[t, n])
+        else:
+            for n in range(n_units):
+                x = counts[t, n]
+                w = weight[t] if x >= 0 else 0.0
+                total[n] -= w * mean[t, n]
+                if x > 0:
+                    total[n] += w * x * np.log(mean[t, n])
     return total

@@ -10,6 +10,9 @@ from scipy.special import gammaln
 from neurodata.errors import RecordingError
 from neurodata.models.sequences import CountSequences
 
+# Rows made at a time: their sums stay in the cache.
+_FILL_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -189,11 +192,10 @@ def build_design(
         )
     columns = np.empty((len(row_bin), layout.n_columns))
     columns[:, 0] = 1.0
-    active = np.maximum(counts, 0).astype(np.float64)
-    _stand_in(active, sequences, mean_count(counts) if rate is None else rate)
-    _fill(columns[:, 1 : 1 + layout.n_coupling], active, row_bin, layout.basis)
+    absent = _stand_in(sequences, mean_count(counts) if rate is None else rate)
+    _fill(columns[:, 1 : 1 + layout.n_coupling], counts, row_bin, absent, layout.basis)
     if layout.self_basis is not None:
-        _fill(columns[:, 1 + layout.n_coupling : layout.n_history], active, row_bin, layout.self_basis)
+        _fill(columns[:, 1 + layout.n_coupling : layout.n_history], counts, row_bin, absent, layout.self_basis)
     if covariates is not None:
         columns[:, layout.n_history :] = covariates[row_bin]
     used = np.ascontiguousarray(counts[row_bin])
@@ -225,11 +227,23 @@ def recorded_together(sequences: CountSequences, design: Design) -> np.ndarray:
     return together
 
 
-def _stand_in(active: np.ndarray, sequences: CountSequences, rate: np.ndarray) -> None:
-    """Mean counts, in place, for units in sequences that they are no part of."""
-    for a, b in zip(sequences.starts[:-1], sequences.starts[1:], strict=True):
-        absent = ~(sequences.counts[a:b] >= 0).any(axis=0)
-        active[a:b, absent] = np.nan_to_num(rate)[absent]
+@dataclass(frozen=True)
+class _StandIn:
+    """What units that a sequence is without are seen at: `value` (sequence, unit); `starts` of the sequences."""
+
+    value: np.ndarray
+    starts: np.ndarray
+    needed: bool
+
+    def __call__(self, bins: np.ndarray) -> np.ndarray:
+        return self.value[np.searchsorted(self.starts, bins, side="right") - 1]
+
+
+def _stand_in(sequences: CountSequences, rate: np.ndarray) -> _StandIn:
+    """Mean counts for units in sequences that they are no part of, 0 elsewhere."""
+    edges = zip(sequences.starts[:-1], sequences.starts[1:], strict=True)
+    absent = np.stack([~(sequences.counts[a:b] >= 0).any(axis=0) for a, b in edges])
+    return _StandIn(np.where(absent, np.nan_to_num(rate), 0.0), sequences.starts, bool(absent.any()))
 
 
 def _complete_history(counts: np.ndarray, lags: int) -> np.ndarray:
@@ -241,10 +255,15 @@ def _complete_history(counts: np.ndarray, lags: int) -> np.ndarray:
     return (bins >= lags) & (before[bins] - before[np.maximum(bins - lags, 0)] == 0)
 
 
-def _fill(columns: np.ndarray, active: np.ndarray, row_bin: np.ndarray, basis: np.ndarray) -> None:
-    """``columns[:, pre * n_basis + j] = sum_k basis[j, k] * active[bin - k - 1, pre]``."""
-    for j, shape in enumerate(basis):
-        total = np.zeros((len(row_bin), active.shape[1]))
-        for k in np.flatnonzero(shape):
-            total += shape[k] * active[row_bin - k - 1]
-        columns[:, j :: len(basis)] = total
+def _fill(columns: np.ndarray, counts: np.ndarray, row_bin: np.ndarray, absent: _StandIn, basis: np.ndarray) -> None:
+    """``columns[:, pre * n_basis + j] = sum_k basis[j, k] * counts[bin - k - 1, pre]``, some rows at a time."""
+    for a in range(0, len(row_bin), _FILL_ROWS):
+        bins = row_bin[a : a + _FILL_ROWS]
+        total = np.zeros((len(basis), len(bins), counts.shape[1]))
+        for k in np.flatnonzero(basis.any(axis=0)):
+            past = counts[bins - k - 1].astype(np.float64)
+            if absent.needed:
+                past = np.where(past < 0, absent(bins), past)
+            for j in np.flatnonzero(basis[:, k]):
+                total[j] += basis[j, k] * past
+        columns[a : a + len(bins)] = total.transpose(1, 2, 0).reshape(len(bins), -1)

@@ -8,9 +8,10 @@ import numpy as np
 
 from neurodata._core.progress import Progress, Silent
 from neurodata.kernels.hmm_nb import forward_backward
-from neurodata.kernels.poisson_nb import emission
+from neurodata.kernels.poisson_nb import emission, mean_of
 from neurodata.models.hmm_glm.design import Design
-from neurodata.models.hmm_glm.mstep import Penalty, maximise, select_rows
+from neurodata.models.hmm_glm.mstep import Penalty, maximise, select_rows, select_state
+from neurodata.models.hmm_glm.passes import Passes
 
 # Rows whose posterior probability is below this are left out of a state's regression. It saves most of the work of
 # the M-step; should the objective fall because of it, the step is done again with all rows.
@@ -18,7 +19,7 @@ _ROW_THRESHOLD = 1e-4
 # Pseudo-counts of the Dirichlet priors: every transition and every first state stays possible.
 _TRANSITION_PSEUDO = 0.1
 _INITIAL_PSEUDO = 1.0
-_CHUNK_VALUES = 2**19
+_CHUNK_VALUES = 2**16
 # Each accepted step lengthens the next by this factor.
 _STRETCH = 1.3
 # A fall of the objective by more than this part of itself is not rounding.
@@ -99,13 +100,15 @@ def state_log_likelihood(design: Design, theta: np.ndarray, link: int) -> np.nda
     n_states, n_columns, n_units = theta.shape
     flat = np.ascontiguousarray(theta.transpose(1, 0, 2)).reshape(n_columns, n_states * n_units)
     out = np.zeros((design.n_bins, n_states))
-    chunk = max(256, _CHUNK_VALUES // (n_states * n_units))
-    for a in range(0, len(design.columns), chunk):
-        rows = slice(a, a + chunk)
+
+    def fill(rows: slice) -> None:
         eta = (design.columns[rows] @ flat).reshape(-1, n_states, n_units)
         part = np.empty(eta.shape[:2])
-        emission(eta, design.counts[rows], link, part)
+        emission(eta, mean_of(eta, link), design.counts[rows], link, part)
         out[design.row_bin[rows]] = part
+
+    with Passes() as passes:
+        passes.each(fill, len(design.columns), max(256, _CHUNK_VALUES // (n_states * n_units)))
     return out
 
 
@@ -122,16 +125,21 @@ def m_step(
     problem: Problem, posterior: Posterior, theta: np.ndarray, threshold: float = _ROW_THRESHOLD, max_newton: int = 1
 ) -> Parameters:
     """Parameters that raise the expected log-likelihood plus log-prior; `theta` is where to start."""
-    design = problem.design
-    gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
-    rows = select_rows(design.columns, design.counts, gamma, threshold)
+    design, penalty = problem.design, problem.penalty
+    gamma = posterior.gamma[design.row_bin]
     pair = posterior.pair + problem.transition_pseudo(gamma.shape[1])
     first = posterior.first + _INITIAL_PSEUDO
-    return Parameters(
-        maximise(rows, theta, problem.penalty, problem.link, max_newton=max_newton),
-        first / first.sum(),
-        pair / pair.sum(axis=1, keepdims=True),
-    )
+    if penalty.shared_intercept:
+        rows = select_rows(design.columns, design.counts, gamma, threshold)
+        new = maximise(rows, theta, penalty, problem.link, max_newton=max_newton)
+    else:
+        # One state after the other, so that only one has a copy of its rows.
+        new = np.empty_like(theta)
+        for s in range(len(theta)):
+            one = [select_state(design.columns, design.counts, gamma[:, s], threshold)]
+            new[s] = maximise(one, theta[s : s + 1], penalty.only(s), problem.link, max_newton=max_newton)[0]
+            del one
+    return Parameters(new, first / first.sum(), pair / pair.sum(axis=1, keepdims=True))
 
 
 def begin(problem: Problem, parameters: Parameters) -> Run:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from neurodata.kernels.poisson_nb import weighted_terms
+from neurodata.kernels.poisson_nb import mean_of, weighted_terms
 from neurodata.models.hmm_glm.design import Layout
 from neurodata.models.hmm_glm.em import Posterior, Problem
 from neurodata.models.hmm_glm.mstep import Penalty, StateRows, gram_matrices, sampled_rows, select_rows
@@ -185,7 +185,7 @@ def _curvature_sum(rows: StateRows, theta: np.ndarray, link: int) -> np.ndarray:
     """Curvature summed over rows, by unit."""
     eta = rows.columns @ theta
     fisher = np.empty_like(eta)
-    weighted_terms(eta, rows.counts, rows.weight, link, np.empty_like(eta), fisher)
+    weighted_terms(eta, mean_of(eta, link), rows.counts, rows.weight, link, np.empty_like(eta), fisher)
     return fisher.sum(axis=0)
 
 
@@ -197,7 +197,7 @@ def _slope(problem: Problem, theta: np.ndarray, posterior: Posterior) -> np.ndar
     for state, r in enumerate(select_rows(design.columns, design.counts, gamma, 1e-4)):
         eta = r.columns @ theta[state]
         by_row = np.empty_like(eta)
-        weighted_terms(eta, r.counts, r.weight, problem.link, by_row, np.empty_like(eta))
+        weighted_terms(eta, mean_of(eta, problem.link), r.counts, r.weight, problem.link, by_row, np.empty_like(eta))
         slope[state] = r.columns.T @ by_row
     return slope
 

@@ -3,21 +3,29 @@
 Each Newton system ``(X' H X + Lambda) d = g`` (one per state and unit, H = expected curvature) is solved by conjugate
 gradients, run for all units side by side, so the work is products of the design matrix with thin matrices. The
 preconditioner is one weighted Gram matrix per state, scaled for each unit. A step is halved until it does not lower
-the objective of its unit, so the M-step, and with it EM, never goes downhill.
+the objective of its unit, so the M-step, and with it EM, never goes downhill. States that share no coefficient are
+done one after the other, and of each row only its curvature is kept, by unit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from neurodata.kernels.poisson_nb import weighted_along, weighted_terms
+from neurodata.kernels.poisson_nb import mean_of, weighted_terms
+from neurodata.models.hmm_glm.passes import Passes, StateRows
 
 _MAX_HALVINGS = 12
 # Rows per column that the preconditioner is made of: more make it little better.
 _PRECONDITIONER_ROWS = 60
+# Units are picked out of the others when they are less than this part of all.
+_WORTH_PICKING = 0.7
+# Rows are left out when fewer than this part of all are kept: the rest has to be copied.
+_WORTH_LEAVING_OUT = 0.9
 # A gain below this part of the objective is rounding.
 _ROUNDING = 1e-15
 
@@ -55,6 +63,11 @@ class Penalty:
         index = state if len(self.precision) > 1 else 0
         return self.precision[index], self.centre[index]
 
+    def only(self, state: int) -> Penalty:
+        """The penalty of one state by itself."""
+        precision, centre = self.of_state(state)
+        return Penalty(precision[None], centre[None], self.free, self.shared_intercept)
+
     def value(self, theta: np.ndarray) -> np.ndarray:
         """Log-prior by (state, unit), or (1, unit) with a shared intercept, which counts once."""
         terms = -0.5 * self.precision * (theta - self.centre) ** 2
@@ -67,25 +80,17 @@ class Penalty:
         return -self.precision * (theta - self.centre)
 
 
-@dataclass(frozen=True)
-class StateRows:
-    """Rows that take part in one state's regressions."""
-
-    columns: np.ndarray
-    counts: np.ndarray
-    weight: np.ndarray
-
-
 def select_rows(columns: np.ndarray, counts: np.ndarray, gamma: np.ndarray, threshold: float) -> list[StateRows]:
     """Rows of each state with a posterior probability above `threshold`; the rest cost time and change nothing."""
-    rows = []
-    for s in range(gamma.shape[1]):
-        keep = np.flatnonzero(gamma[:, s] > threshold)
-        if len(keep) == len(columns):
-            rows.append(StateRows(columns, counts, np.ascontiguousarray(gamma[:, s])))
-        else:
-            rows.append(StateRows(columns[keep], counts[keep], gamma[keep, s]))
-    return rows
+    return [select_state(columns, counts, gamma[:, s], threshold) for s in range(gamma.shape[1])]
+
+
+def select_state(columns: np.ndarray, counts: np.ndarray, weight: np.ndarray, threshold: float) -> StateRows:
+    """The rows of one state; `weight` (row,) is its posterior probability."""
+    keep = np.flatnonzero(weight > threshold)
+    if len(keep) > _WORTH_LEAVING_OUT * len(columns):
+        return StateRows(columns, counts, np.ascontiguousarray(weight))
+    return StateRows(columns[keep], counts[keep], weight[keep])
 
 
 def sampled_rows(rows: StateRows, n: int) -> StateRows:
@@ -131,47 +136,50 @@ def maximise(
     array (state, column, unit)
     """
     theta = theta.copy()
-    eta = [r.columns @ theta[s] for s, r in enumerate(rows)]
-    for _ in range(max_newton):
-        value, slope, fisher = _derivatives(rows, eta, link)
-        gradient = _tied(np.stack([r.columns.T @ g for r, g in zip(rows, slope, strict=True)]), penalty)
-        gradient += _tied_penalty_slope(theta, penalty)
-        del slope
-        direction, change = _solve(rows, fisher, gradient, penalty, max_cg, cg_tol)
-        del fisher
-        gain = _dot(gradient, direction, penalty.shared_intercept)
-        old = _grouped(value, penalty) + penalty.value(theta)
-        if not (gain > 2.0 * np.maximum(tol, _ROUNDING * np.abs(old))).any():
-            break
-        step = _line_search(rows, eta, change, theta, direction, old, gain > 0.0, penalty, link)
-        theta += step[:, None] * direction
-        for s in range(len(rows)):
-            eta[s] += step[s if len(step) > 1 else 0] * change[s]
-        if not step.any():
-            break
+    together = [range(len(rows))] if penalty.shared_intercept else [range(s, s + 1) for s in range(len(rows))]
+    with Passes() as passes:
+        for states in together:
+            part = slice(states.start, states.stop)
+            only = penalty if len(states) == len(rows) else penalty.only(states.start)
+            for _ in range(max_newton):
+                if not _newton(passes, rows[part], theta[part], only, link, max_cg, cg_tol, tol):
+                    break
     return theta
+
+
+def _newton(
+    passes: Passes,
+    rows: list[StateRows],
+    theta: np.ndarray,
+    penalty: Penalty,
+    link: int,
+    max_cg: int,
+    cg_tol: float,
+    tol: float,
+) -> bool:
+    """One Newton step of `theta`, in place; False when there was none to take."""
+    value, slopes, fisher = zip(*(passes.derivatives(r, theta[s], link) for s, r in enumerate(rows)), strict=True)
+    gradient = _tied(np.stack(slopes), penalty) + _tied_penalty_slope(theta, penalty)
+    direction = _solve(passes, rows, fisher, gradient, penalty, max_cg, cg_tol)
+    gain = _dot(gradient, direction, penalty.shared_intercept)
+    old = _grouped(np.stack(value), penalty) + penalty.value(theta)
+    if not (gain > 2.0 * np.maximum(tol, _ROUNDING * np.abs(old))).any():
+        return False
+    step = _line_search(passes, rows, theta, direction, old, gain > 0.0, penalty, link)
+    theta += step[:, None] * direction
+    return bool(step.any())
 
 
 def gram_matrices(rows: StateRows, theta: np.ndarray, link: int, unit: int) -> np.ndarray:
     """Expected curvature ``X' diag(h) X`` of one unit in one state, (column, column), without the penalty."""
     eta = rows.columns @ theta[:, unit : unit + 1]
     fisher = np.empty_like(eta)
-    weighted_terms(eta, rows.counts[:, unit : unit + 1].copy(), rows.weight, link, np.empty_like(eta), fisher)
+    weighted_terms(
+        eta, mean_of(eta, link), rows.counts[:, unit : unit + 1].copy(), rows.weight, link, np.empty_like(eta), fisher
+    )
     keep = np.flatnonzero(fisher[:, 0] > 0.0)
     root = rows.columns[keep] * np.sqrt(fisher[keep])
     return root.T @ root
-
-
-def _derivatives(
-    rows: list[StateRows], eta: list[np.ndarray], link: int
-) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    value, slopes, fishers = [], [], []
-    for r, e in zip(rows, eta, strict=True):
-        slope, fisher = np.empty_like(e), np.empty_like(e)
-        value.append(weighted_terms(e, r.counts, r.weight, link, slope, fisher))
-        slopes.append(slope)
-        fishers.append(fisher)
-    return np.stack(value), slopes, fishers
 
 
 def _grouped(value: np.ndarray, penalty: Penalty) -> np.ndarray:
@@ -204,7 +212,7 @@ def _dot(a: np.ndarray, b: np.ndarray, shared_intercept: bool) -> np.ndarray:
 class _Preconditioner:
     """Scaled Gram matrix of each state, factorised once for units of similar curvature."""
 
-    def __init__(self, rows: list[StateRows], fisher: list[np.ndarray], penalty: Penalty) -> None:
+    def __init__(self, rows: list[StateRows], fisher: Sequence[np.ndarray], penalty: Penalty) -> None:
         self._penalty = penalty
         first = 1 if penalty.shared_intercept else 0
         self._scale = np.empty((len(rows), fisher[0].shape[1]))
@@ -212,7 +220,7 @@ class _Preconditioner:
         self._schur = np.zeros(fisher[0].shape[1]) + penalty.precision[0, 0]
         for s, r in enumerate(rows):
             mass = r.weight.sum() + 1e-12
-            scale = np.maximum(fisher[s].sum(axis=0) / mass, 1e-10)
+            scale = np.maximum(fisher[s].sum(axis=0, dtype=np.float64) / mass, 1e-10)
             self._scale[s] = scale
             part = sampled_rows(r, _PRECONDITIONER_ROWS * r.columns.shape[1])
             gram = part.columns.T @ (part.columns * part.weight[:, None])
@@ -258,18 +266,18 @@ class _Preconditioner:
 
 
 def _solve(
+    passes: Passes,
     rows: list[StateRows],
-    fisher: list[np.ndarray],
+    fisher: Sequence[np.ndarray],
     gradient: np.ndarray,
     penalty: Penalty,
     max_cg: int,
     cg_tol: float,
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Conjugate gradients for the Newton direction; also its image under the design matrix, for the line search."""
+) -> np.ndarray:
+    """Conjugate gradients for the Newton direction."""
     shared = penalty.shared_intercept
     precondition = _Preconditioner(rows, fisher, penalty)
     direction = np.zeros_like(gradient)
-    change = [np.zeros_like(f) for f in fisher]
     residual = gradient.copy()
     z = precondition(residual)
     search = z.copy()
@@ -279,28 +287,31 @@ def _solve(
         active = rz > np.maximum(goal, 1e-300)
         if not active.any():
             break
-        image = [r.columns @ search[s] for s, r in enumerate(rows)]
-        product = np.stack([r.columns.T @ (f * i) for r, f, i in zip(rows, fisher, image, strict=True)])
+        units = _columns_of(active.any(axis=0))
+        product = np.zeros_like(search)
+        for s, r in enumerate(rows):
+            product[s][:, units] = passes.curved(r, fisher[s], np.ascontiguousarray(search[s][:, units]), units)
         product = _tied(product, penalty) + penalty.precision * search
         curvature = _dot(search, product, shared)
         alpha = np.where(active & (curvature > 0.0), rz / np.where(curvature > 0.0, curvature, 1.0), 0.0)
         direction += alpha[:, None] * search
         residual -= alpha[:, None] * product
-        for s, i in enumerate(image):
-            i *= alpha[s if len(alpha) > 1 else 0]
-            change[s] += i
         z = precondition(residual)
         new = _dot(residual, z, shared)
         ratio = np.where(active, new / np.where(rz > 0.0, rz, 1.0), 0.0)
         search = z + ratio[:, None] * search
         rz = np.where(active, new, 0.0)
-    return direction, change
+    return direction
+
+
+def _columns_of(wanted: Any) -> np.ndarray | slice:
+    """Units still at work, or all of them where leaving some out would not pay."""
+    return np.flatnonzero(wanted) if wanted.mean() < _WORTH_PICKING else slice(None)
 
 
 def _line_search(
+    passes: Passes,
     rows: list[StateRows],
-    eta: list[np.ndarray],
-    change: list[np.ndarray],
     theta: np.ndarray,
     direction: np.ndarray,
     old: np.ndarray,
@@ -310,15 +321,16 @@ def _line_search(
 ) -> np.ndarray:
     """Largest of 1, 1/2, 1/4, ... that does not lower the objective, by group; 0 where none does."""
     step = np.where(wanted, 1.0, 0.0)
+    worse = step > 0.0
     for _ in range(_MAX_HALVINGS):
+        units = _columns_of(worse.any(axis=0))
+        trial = theta + step[:, None] * direction
         new = np.stack(
-            [
-                weighted_along(eta[s], change[s], step[s if len(step) > 1 else 0], r.counts, r.weight, link)
-                for s, r in enumerate(rows)
-            ]
+            [passes.value(r, np.ascontiguousarray(trial[s][:, units]), link, units) for s, r in enumerate(rows)]
         )
-        new = _grouped(new, penalty) + penalty.value(theta + step[:, None] * direction)
-        worse = (step > 0.0) & ~(new >= old)
+        objective = _grouped(new, penalty) + penalty.value(trial)[:, units]
+        worse = np.zeros_like(worse)
+        worse[:, units] = (step[:, units] > 0.0) & ~(objective >= old[:, units])
         if not worse.any():
             return step
         step = np.where(worse, 0.5 * step, step)

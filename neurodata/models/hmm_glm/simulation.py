@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodata.kernels.poisson_nb import mean_and_log
+from neurodata.kernels.poisson_nb import mean_of
 
 
 def simulate_counts(
@@ -35,7 +35,6 @@ def simulate_counts(
     n_states, n_units, _, n_lags = filters.shape
     # (state, lag x pre, post), the latest bin last, as the counts lie.
     kernel = filters[..., ::-1].transpose(0, 3, 2, 1).reshape(n_states, n_lags * n_units, n_units)
-    mean_of = np.vectorize(lambda eta: mean_and_log(eta, link)[0], otypes=[np.float64])
     edges = np.cumsum(transition, axis=1)
     draw = rng.random(n_bins)
     state = np.empty(n_bins, dtype=np.int64)
@@ -45,7 +44,7 @@ def simulate_counts(
         edge = np.cumsum(initial) if t == 0 else edges[state[t - 1]]
         state[t] = min(int(np.searchsorted(edge, draw[t], side="right")), n_states - 1)
         level = intercept[t if len(intercept) > 1 else 0, state[t]]
-        mean = mean_of(level + counts[t : t + n_lags].ravel() @ kernel[state[t]])
+        mean = mean_of(level + counts[t : t + n_lags].ravel() @ kernel[state[t]], link)
         capped += int((mean > ceiling).sum())
         counts[t + n_lags] = rng.poisson(np.minimum(mean, ceiling))
     return counts[n_lags:], state, capped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodata.kernels.poisson_nb import weighted_terms
+from neurodata.kernels.poisson_nb import mean_of, weighted_terms
 from neurodata.models.hmm_glm.design import Design
 from neurodata.models.hmm_glm.em import Parameters, Posterior, Problem, m_step
 from neurodata.models.hmm_glm.mstep import Penalty, StateRows, maximise, sampled_rows
@@ -82,7 +82,8 @@ def window_scores(
     design, penalty = problem.design, problem.penalty
     eta = design.columns @ base
     slope, fisher = np.empty_like(eta), np.empty_like(eta)
-    weighted_terms(eta, design.counts, np.ones(len(eta)), problem.link, slope, fisher)
+    mean = mean_of(eta, problem.link)
+    weighted_terms(eta, mean, design.counts, np.ones(len(eta)), problem.link, slope, fisher)
     information = np.zeros(base.shape)
     for a in range(0, len(eta), 4096):
         information += (design.columns[a : a + 4096] ** 2).T @ fisher[a : a + 4096]

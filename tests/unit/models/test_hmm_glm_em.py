@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from neurodata.containers import make_counts
-from neurodata.kernels.poisson_nb import LINKS
+from neurodata.kernels.poisson_nb import LINKS, mean_of, weighted_terms
 from neurodata.models.hmm_glm import mstep
 from neurodata.models.hmm_glm.basis import exponential, raised_cosine, refractory
 from neurodata.models.hmm_glm.design import Layout, build_design
@@ -41,15 +41,23 @@ def rows_and_theta(problem, n_states=2, scale=0.3):
     return rows, theta
 
 
+def derivatives(problem, rows, theta):
+    """Value (state, unit) and slope by the predictor, of all rows at once."""
+    value, slope = [], []
+    for s, r in enumerate(rows):
+        eta = r.columns @ theta[s]
+        slope.append(np.empty_like(eta))
+        mean = mean_of(eta, problem.link)
+        value.append(weighted_terms(eta, mean, r.counts, r.weight, problem.link, slope[-1], np.empty_like(eta)))
+    return np.stack(value), slope
+
+
 def objective(problem, rows, theta):
-    eta = [r.columns @ theta[s] for s, r in enumerate(rows)]
-    value, _, _ = mstep._derivatives(rows, eta, problem.link)
-    return value.sum() + problem.penalty.value(theta).sum()
+    return derivatives(problem, rows, theta)[0].sum() + problem.penalty.value(theta).sum()
 
 
 def gradient(problem, rows, theta):
-    eta = [r.columns @ theta[s] for s, r in enumerate(rows)]
-    _, slope, _ = mstep._derivatives(rows, eta, problem.link)
+    slope = derivatives(problem, rows, theta)[1]
     full = np.stack([r.columns.T @ g for r, g in zip(rows, slope, strict=True)])
     return mstep._tied(full, problem.penalty) + mstep._tied_penalty_slope(theta, problem.penalty)
 
@@ -118,8 +126,7 @@ def test_a_step_never_lowers_the_objective_of_any_unit(scale):
     rows, theta = rows_and_theta(problem, scale=scale)
 
     def by_unit(theta):
-        eta = [r.columns @ theta[s] for s, r in enumerate(rows)]
-        return mstep._derivatives(rows, eta, problem.link)[0] + problem.penalty.value(theta)
+        return derivatives(problem, rows, theta)[0] + problem.penalty.value(theta)
 
     value = by_unit(theta)
     for _ in range(15):
