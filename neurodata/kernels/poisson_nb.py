@@ -23,7 +23,7 @@ _FISHER_MAX = 1e15
 
 
 def mean_of(eta: np.ndarray, link: int) -> np.ndarray:
-    """``f(eta)``, finite and above 0 for every finite `eta`.
+    """``f(eta)``, finite for every finite `eta`, and above 0 for links other than exp, whose logarithm is `eta`.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def mean_of(eta: np.ndarray, link: int) -> np.ndarray:
     """
     if link == LINKS["exp"]:
         out = np.minimum(eta, _ETA_MAX)
-        return np.maximum(np.exp(out, out=out), _MEAN_MIN, out=out)
+        return np.exp(out, out=out)
     small = np.exp(-np.abs(eta))
     if link == LINKS["softplus"]:
         out = np.maximum(eta, 0.0) + np.log1p(small)

@@ -220,7 +220,7 @@ class _Preconditioner:
         self._schur = np.zeros(fisher[0].shape[1]) + penalty.precision[0, 0]
         for s, r in enumerate(rows):
             mass = r.weight.sum() + 1e-12
-            scale = np.maximum(fisher[s].sum(axis=0, dtype=np.float64) / mass, 1e-10)
+            scale = np.maximum(np.ones(len(fisher[s]), dtype=np.float32) @ fisher[s] / mass, 1e-10)
             self._scale[s] = scale
             part = sampled_rows(r, _PRECONDITIONER_ROWS * r.columns.shape[1])
             gram = part.columns.T @ (part.columns * part.weight[:, None])
