@@ -9,7 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -91,6 +94,34 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401 - only libraries that are loaded can be controlled
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def usable_threads() -> int:
+    """Threads that both BLAS and Numba may use here: one in workers and inside `one_thread`.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     usable_threads()
+    1
+    """
+    import numba
+
+    blas = [int(one["num_threads"]) for one in _controller().info() if one["user_api"] == "blas"]
+    return min([numba.get_num_threads(), *blas])
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[object]:
+    """One thread for BLAS inside, where threads of our own call it; quick to enter."""
+    return _controller().limit(limits=1, user_api="blas")
 
 
 # Multiply-adds below which threads of BLAS cost more in waiting for each other than they save.

@@ -10,8 +10,8 @@ from neurodata._core.progress import Progress, Silent
 from neurodata.kernels.hmm_nb import forward_backward
 from neurodata.kernels.poisson_nb import emission, mean_of
 from neurodata.models.hmm_glm.design import Design
-from neurodata.models.hmm_glm.mstep import Penalty, maximise, select_rows, select_state
-from neurodata.models.hmm_glm.passes import Passes
+from neurodata.models.hmm_glm.mstep import Penalty, maximise
+from neurodata.models.hmm_glm.passes import Passes, select_rows, select_state
 
 # Rows whose posterior probability is below this are left out of a state's regression. It saves most of the work of
 # the M-step; should the objective fall because of it, the step is done again with all rows.

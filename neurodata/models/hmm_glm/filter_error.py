@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurodata.models.hmm_glm.design import Design, Layout
-from neurodata.models.hmm_glm.mstep import gram_matrices, select_rows
+from neurodata.models.hmm_glm.mstep import gram_matrices
+from neurodata.models.hmm_glm.passes import select_rows
 
 
 def filter_standard_error(

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from neurodata.kernels.poisson_nb import mean_of, weighted_terms
 from neurodata.models.hmm_glm.design import Layout
 from neurodata.models.hmm_glm.em import Posterior, Problem
-from neurodata.models.hmm_glm.mstep import Penalty, StateRows, gram_matrices, sampled_rows, select_rows
+from neurodata.models.hmm_glm.mstep import Penalty, gram_matrices
+from neurodata.models.hmm_glm.passes import Passes, StateRows, select_rows, select_state, stretched
 
 # Multiply-adds that curvatures at the end may cost.
 MOST_WORK = 2e11
@@ -120,12 +120,13 @@ class Curvatures:
                 continue
             mass = _curvature_sum(r, theta, self._link)
             if self.method == "sampled":
-                part = sampled_rows(r, self._most_rows)
+                part = r.at(stretched(len(r.columns), self._most_rows))
                 known = np.maximum(_curvature_sum(part, theta, self._link), 1e-300)
                 for post in range(theta.shape[1]):
                     yield state, post, gram_matrices(part, theta, self._link, post), float(mass[post] / known[post])
             else:
-                shared = r.columns.T @ (r.columns * r.weight[:, None]) / max(float(r.weight.sum()), 1e-12)
+                with Passes() as passes:
+                    shared = passes.gram(r, np.arange(len(r.columns))) / max(float(r.weight.sum()), 1e-12)
                 for post in range(theta.shape[1]):
                     yield state, post, shared, float(mass[post])
 
@@ -183,22 +184,19 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 def _curvature_sum(rows: StateRows, theta: np.ndarray, link: int) -> np.ndarray:
     """Curvature summed over rows, by unit."""
-    eta = rows.columns @ theta
-    fisher = np.empty_like(eta)
-    weighted_terms(eta, mean_of(eta, link), rows.counts, rows.weight, link, np.empty_like(eta), fisher)
-    return fisher.sum(axis=0)
+    with Passes() as passes:
+        fisher = passes.derivatives(rows, theta, link)[2]
+    return fisher.sum(axis=0, dtype=np.float64)
 
 
 def _slope(problem: Problem, theta: np.ndarray, posterior: Posterior) -> np.ndarray:
     """Derivative of the expected log-likelihood by the coefficients."""
     design = problem.design
-    gamma = np.ascontiguousarray(posterior.gamma[design.row_bin])
     slope = np.empty_like(theta)
-    for state, r in enumerate(select_rows(design.columns, design.counts, gamma, 1e-4)):
-        eta = r.columns @ theta[state]
-        by_row = np.empty_like(eta)
-        weighted_terms(eta, mean_of(eta, problem.link), r.counts, r.weight, problem.link, by_row, np.empty_like(eta))
-        slope[state] = r.columns.T @ by_row
+    with Passes() as passes:
+        for state, weight in enumerate(posterior.gamma[design.row_bin].T):
+            rows = select_state(design.columns, design.counts, weight, 1e-4)
+            slope[state] = passes.derivatives(rows, theta[state], problem.link)[1]
     return slope
 
 

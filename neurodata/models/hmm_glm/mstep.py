@@ -17,15 +17,13 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from neurodata.kernels.poisson_nb import mean_of, weighted_terms
-from neurodata.models.hmm_glm.passes import Passes, StateRows
+from neurodata.models.hmm_glm.passes import Passes, StateRows, stretched
 
 _MAX_HALVINGS = 12
 # Rows per column that the preconditioner is made of: more make it little better.
 _PRECONDITIONER_ROWS = 60
 # Units are picked out of the others when they are less than this part of all.
 _WORTH_PICKING = 0.7
-# Rows are left out when fewer than this part of all are kept: the rest has to be copied.
-_WORTH_LEAVING_OUT = 0.9
 # A gain below this part of the objective is rounding.
 _ROUNDING = 1e-15
 
@@ -78,28 +76,6 @@ class Penalty:
     def slope(self, theta: np.ndarray) -> np.ndarray:
         """Derivative by theta, each term by itself."""
         return -self.precision * (theta - self.centre)
-
-
-def select_rows(columns: np.ndarray, counts: np.ndarray, gamma: np.ndarray, threshold: float) -> list[StateRows]:
-    """Rows of each state with a posterior probability above `threshold`; the rest cost time and change nothing."""
-    return [select_state(columns, counts, gamma[:, s], threshold) for s in range(gamma.shape[1])]
-
-
-def select_state(columns: np.ndarray, counts: np.ndarray, weight: np.ndarray, threshold: float) -> StateRows:
-    """The rows of one state; `weight` (row,) is its posterior probability."""
-    keep = np.flatnonzero(weight > threshold)
-    if len(keep) > _WORTH_LEAVING_OUT * len(columns):
-        return StateRows(columns, counts, np.ascontiguousarray(weight))
-    return StateRows(columns[keep], counts[keep], weight[keep])
-
-
-def sampled_rows(rows: StateRows, n: int) -> StateRows:
-    """`n` rows, one at random from each of as many stretches, always the same; all when there are no more."""
-    if n >= len(rows.columns):
-        return rows
-    edges = np.linspace(0, len(rows.columns), n + 1)
-    chosen = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(int)
-    return StateRows(rows.columns[chosen], rows.counts[chosen], rows.weight[chosen])
 
 
 def maximise(
@@ -212,7 +188,7 @@ def _dot(a: np.ndarray, b: np.ndarray, shared_intercept: bool) -> np.ndarray:
 class _Preconditioner:
     """Scaled Gram matrix of each state, factorised once for units of similar curvature."""
 
-    def __init__(self, rows: list[StateRows], fisher: Sequence[np.ndarray], penalty: Penalty) -> None:
+    def __init__(self, passes: Passes, rows: list[StateRows], fisher: Sequence[np.ndarray], penalty: Penalty) -> None:
         self._penalty = penalty
         first = 1 if penalty.shared_intercept else 0
         self._scale = np.empty((len(rows), fisher[0].shape[1]))
@@ -222,9 +198,7 @@ class _Preconditioner:
             mass = r.weight.sum() + 1e-12
             scale = np.maximum(np.ones(len(fisher[s]), dtype=np.float32) @ fisher[s] / mass, 1e-10)
             self._scale[s] = scale
-            part = sampled_rows(r, _PRECONDITIONER_ROWS * r.columns.shape[1])
-            gram = part.columns.T @ (part.columns * part.weight[:, None])
-            gram *= mass / (part.weight.sum() + 1e-12)
+            gram = passes.gram(r, stretched(len(r.columns), _PRECONDITIONER_ROWS * r.columns.shape[1]))
             jitter = 1e-9 * (1.0 + gram.diagonal().max())
             precision, _ = penalty.of_state(s)
             # One factor for units whose scale agrees within a factor of 4: the penalty is then about right in each.
@@ -276,7 +250,7 @@ def _solve(
 ) -> np.ndarray:
     """Conjugate gradients for the Newton direction."""
     shared = penalty.shared_intercept
-    precondition = _Preconditioner(rows, fisher, penalty)
+    precondition = _Preconditioner(passes, rows, fisher, penalty)
     direction = np.zeros_like(gradient)
     residual = gradient.copy()
     z = precondition(residual)

@@ -1,4 +1,4 @@
-"""Passes over the rows of a regression, a chunk at a time: what one row is worth never leaves the cache.
+"""The rows of a regression, and passes over them, a chunk at a time: what one row is worth never leaves the cache.
 
 Chunks are dealt out in a fixed number of turns, which run in threads where there are any and are added up in order:
 results do not depend on the number of threads.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurodata._core.parallel import one_blas_thread, usable_threads
 from neurodata.kernels.poisson_nb import mean_of, weighted_terms, weighted_value
 
 # Doubles of one chunk: its rows of the design matrix, and two values per row and unit.
@@ -20,6 +21,8 @@ _CHUNK_VALUES = 2**17
 _FEWEST_ROWS, _MOST_ROWS = 512, 4096
 # Turns that chunks are dealt out in, each with a sum of its own.
 _TURNS = 8
+# Rows are left out when fewer than this part of all are kept: the rest has to be copied.
+_WORTH_LEAVING_OUT = 0.9
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,44 @@ class StateRows:
     counts: np.ndarray
     weight: np.ndarray
 
+    def at(self, chosen: np.ndarray) -> StateRows:
+        """Copy of some of the rows."""
+        columns = np.empty((len(chosen), self.columns.shape[1]))
+        counts = np.empty((len(chosen), self.counts.shape[1]), dtype=self.counts.dtype)
+
+        def copy(chunk: slice) -> None:
+            columns[chunk], counts[chunk] = self.columns[chosen[chunk]], self.counts[chosen[chunk]]
+
+        with Passes() as passes:
+            passes.each(copy, len(chosen), _MOST_ROWS)
+        return StateRows(columns, counts, self.weight[chosen])
+
+
+def select_rows(columns: np.ndarray, counts: np.ndarray, gamma: np.ndarray, threshold: float) -> list[StateRows]:
+    """Rows of each state with a posterior probability above `threshold`; the rest cost time and change nothing."""
+    return [select_state(columns, counts, gamma[:, s], threshold) for s in range(gamma.shape[1])]
+
+
+def select_state(columns: np.ndarray, counts: np.ndarray, weight: np.ndarray, threshold: float) -> StateRows:
+    """The rows of one state; `weight` (row,) is its posterior probability."""
+    rows = StateRows(columns, counts, np.ascontiguousarray(weight))
+    keep = np.flatnonzero(weight > threshold)
+    return rows if len(keep) > _WORTH_LEAVING_OUT * len(columns) else rows.at(keep)
+
+
+def stretched(n_rows: int, n: int) -> np.ndarray:
+    """Numbers of `n` rows, one at random from each of as many stretches, always the same; all when there are no more.
+
+    Examples
+    --------
+    >>> stretched(3, 5).tolist()
+    [0, 1, 2]
+    """
+    if n >= n_rows:
+        return np.arange(n_rows)
+    edges = np.linspace(0, n_rows, n + 1)
+    return (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(int)
+
 
 class Passes:
     """Passes over `StateRows`, in as many threads as BLAS may use; a context manager.
@@ -39,12 +80,10 @@ class Passes:
 
     def __enter__(self) -> Passes:
         self._stack = contextlib.ExitStack()
-        n_threads = usable_threads()
         self._pool: ThreadPoolExecutor | None = None
+        n_threads = usable_threads()
         if n_threads > 1:
-            from threadpoolctl import threadpool_limits
-
-            self._stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+            self._stack.enter_context(one_blas_thread())
             self._pool = self._stack.enter_context(ThreadPoolExecutor(n_threads))
         return self
 
@@ -113,6 +152,16 @@ class Passes:
 
         return size * self.summed(term, len(fisher), _chunk(vector))[0]
 
+    def gram(self, rows: StateRows, chosen: np.ndarray) -> np.ndarray:
+        """``X' diag(weight) X`` of the chosen rows, scaled up to the weight of all."""
+
+        def term(chunk: slice) -> tuple[np.ndarray, np.ndarray]:
+            columns, weight = rows.columns[chosen[chunk]], rows.weight[chosen[chunk]]
+            return columns.T @ (columns * weight[:, None]), weight.sum(keepdims=True)
+
+        gram, weight = self.summed(term, len(chosen), _FEWEST_ROWS)
+        return gram * (rows.weight.sum() / (weight[0] + 1e-12))
+
     def value(self, rows: StateRows, theta: np.ndarray, link: int, units: np.ndarray | slice) -> np.ndarray:
         """Weighted log-likelihood of the given units, whose coefficients (column, unit) are `theta`."""
 
@@ -122,19 +171,6 @@ class Passes:
             return (weighted_value(eta, mean_of(eta, link), counts, rows.weight[chunk], link),)
 
         return self.summed(term, len(rows.columns), _chunk(theta))[0]
-
-
-def usable_threads() -> int:
-    """Threads that both BLAS and Numba may use here; one in workers and small problems, see `_core.parallel`."""
-    import numba
-
-    if numba.get_num_threads() == 1:
-        return 1
-    from threadpoolctl import threadpool_info
-
-    return min(
-        [numba.get_num_threads(), *(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")]
-    )
 
 
 def _chunk(theta: np.ndarray) -> int:

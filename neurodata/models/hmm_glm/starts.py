@@ -7,7 +7,8 @@ import numpy as np
 from neurodata.kernels.poisson_nb import mean_of, weighted_terms
 from neurodata.models.hmm_glm.design import Design
 from neurodata.models.hmm_glm.em import Parameters, Posterior, Problem, m_step
-from neurodata.models.hmm_glm.mstep import Penalty, StateRows, maximise, sampled_rows
+from neurodata.models.hmm_glm.mstep import Penalty, maximise
+from neurodata.models.hmm_glm.passes import StateRows, stretched
 
 # Bins per window of the first divisions; dwell times of a few windows or more are found.
 _WINDOWS = (50, 25, 100)
@@ -37,8 +38,9 @@ def one_state(design: Design, penalty: Penalty, link: int, tol: float = 1e-10) -
     theta[0, 0] = intercept_guess(design, link)
     rows = StateRows(design.columns, design.counts, np.ones(len(design.columns)))
     # A first round on a part of the rows, which then count for all: the rest of the way is short.
-    part = sampled_rows(rows, _FIRST_ROWS * design.columns.shape[1])
-    if len(part.columns) < len(rows.columns) / 4:
+    n_first = _FIRST_ROWS * design.columns.shape[1]
+    if n_first < len(rows.columns) / 4:
+        part = rows.at(stretched(len(rows.columns), n_first))
         part.weight[:] = len(rows.columns) / len(part.columns)
         theta = maximise([part], theta, penalty, link, max_newton=20, max_cg=20, cg_tol=1e-2, tol=1e-1)
     return maximise([rows], theta, penalty, link, max_newton=100, max_cg=50, cg_tol=1e-3, tol=tol)[0]

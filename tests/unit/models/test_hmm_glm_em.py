@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from neurodata.containers import make_counts
 from neurodata.kernels.poisson_nb import LINKS, mean_of, weighted_terms
-from neurodata.models.hmm_glm import mstep
+from neurodata.models.hmm_glm import mstep, passes
 from neurodata.models.hmm_glm.basis import exponential, raised_cosine, refractory
 from neurodata.models.hmm_glm.design import Layout, build_design
 from neurodata.models.hmm_glm.em import Parameters, Problem, advance, begin, e_step
@@ -32,7 +32,7 @@ def rows_and_theta(problem, n_states=2, scale=0.3):
     rng = np.random.default_rng(1)
     design = problem.design
     gamma = rng.dirichlet(np.ones(n_states), size=len(design.columns))
-    rows = mstep.select_rows(design.columns, design.counts, gamma, 0.0)
+    rows = passes.select_rows(design.columns, design.counts, gamma, 0.0)
     theta = scale * rng.normal(size=(n_states, design.columns.shape[1], design.counts.shape[1]))
     if problem.penalty.free is not None:
         theta *= problem.penalty.free

@@ -9,7 +9,8 @@ import neurodata as nd
 from neurodata.models.hmm_glm.design import Layout, build_design
 from neurodata.models.hmm_glm.em import Parameters, Problem, begin
 from neurodata.models.hmm_glm.laplace import Curvatures, Quadratic
-from neurodata.models.hmm_glm.mstep import Penalty, StateRows, sampled_rows
+from neurodata.models.hmm_glm.mstep import Penalty
+from neurodata.models.hmm_glm.passes import StateRows, stretched
 from neurodata.models.sequences import read_counts
 
 N_UNITS, N_BINS = 3, 20_000
@@ -81,7 +82,7 @@ def test_the_quadratic_has_the_maximum_and_variance_of_a_newton_step(problem, ru
 
 def test_sampled_rows_come_one_from_each_stretch():
     rows = StateRows(np.arange(1000.0)[:, None], np.arange(1000, dtype=np.int32)[:, None], np.arange(1000.0))
-    part = sampled_rows(rows, 100)
+    part = rows.at(stretched(1000, 100))
     np.testing.assert_array_equal(part.counts[:, 0] // 10, np.arange(100))
     np.testing.assert_array_equal(part.weight, part.columns[:, 0])
-    assert sampled_rows(rows, 1000) is rows
+    np.testing.assert_array_equal(stretched(1000, 2000), np.arange(1000))
