@@ -33,6 +33,8 @@ MODELS = {
     WHOLE: (nd.models.HMMGLM, "onehot", STATES),
 }
 COMPARED = ("static GLM", "HMM, no history")
+# Amplitudes of calcium events have a heavy tail: through an exponential one large event may predict anything.
+LINK = {"calcium": "softplus"}
 
 
 def scores(model: nd.models.HMMGLM, counts: xr.DataArray, gap: float) -> np.ndarray:
@@ -51,17 +53,18 @@ def compare(name: str, counts: xr.DataArray) -> int:
     """Print the table of one recording; how many models are not below the HMM-GLM."""
     width = float(counts.attrs["bin_width"])
     history = max(0.1, width)
+    link = LINK.get(name, "exp")
     spikes = counts.values.sum()
     print(
         f"{name}: {counts.sizes['unit']} units, {counts.sizes['time']} bins of {width:g} s, {spikes} spikes, history"
-        f" {history:g} s",
+        f" {history:g} s, link {link}",
         flush=True,
     )
     best: dict[str, np.ndarray] = {}
     for label, (kind, prior, numbers) in MODELS.items():
         start = time.process_time()
         tried = {
-            n: scores(kind(n_states=n, prior=prior, history=history, rng=0), counts, max(1.0, 2.0 * width))
+            n: scores(kind(n_states=n, prior=prior, history=history, link=link, rng=0), counts, max(1.0, 2.0 * width))
             for n in numbers
         }
         chosen = max(tried, key=lambda n: tried[n].mean())
