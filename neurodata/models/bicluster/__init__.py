@@ -1,0 +1,1 @@
+"""Bayesian bi-clustering of counts: units into clusters, time into states."""

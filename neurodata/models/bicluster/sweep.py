@@ -1,0 +1,286 @@
+"""One sweep of the bi-clustering sampler: every unknown is drawn once given the others.
+
+Each step takes the generator, the state, which it changes in place, the data and the prior; `sweep` works on a copy.
+Steps between two draws of the Polya-Gamma weights w see the counts through them:
+
+    r | d, c, x (w integrated out)  ->  w | all  ->  z, d, c | w, x  ->  x | w, z, d, c, dynamics, path
+    ->  shifts and scales  ->  dynamics | x, path  ->  path | x, dynamics  ->  transition matrix and its prior
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from neurodata.kernels import bicluster_nb, linear_dynamics_nb, matrix_normal_nb, membership_nb, polya_gamma_nb
+from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
+from neurodata.models.bicluster.prior import Prior, switch_mass
+from neurodata.models.bicluster.state import Counts, State
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the sampler goes about it; the posterior does not depend on them.
+
+    Attributes
+    ----------
+    n_terms : int
+        Terms of Polya-Gamma sums that are drawn one by one.
+    births : float
+        Part of the units that may leave for a cluster of their own in a sweep.
+    n_new : int
+        Trials of such a cluster.
+    path_rounds : int
+        Rounds of dynamics and path in a sweep.
+    """
+
+    n_terms: int = polya_gamma_nb.FEW_TERMS
+    births: float = 0.2
+    n_new: int = 2
+    path_rounds: int = 2
+
+
+@dataclass
+class Info:
+    """What a sweep did: units that moved, accepted steps by kind, log-likelihood of the counts given the rest."""
+
+    moved: int = 0
+    log_likelihood: float = np.nan
+
+
+def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings) -> tuple[State, Info]:
+    """The next state of the chain."""
+    state, info = state.copy(), Info()
+    eta = log_means(state)
+    draw_dispersions(rng, state, data, prior, eta)
+    weight = draw_weights(rng, state, data, eta, settings)
+    info.moved = reassign(rng, state, data, prior, weight, settings)
+    draw_courses(rng, state, data, weight)
+    shift(rng, state, data, prior)
+    for _ in range(settings.path_rounds):
+        draw_dynamics(rng, state, data, prior)
+        draw_path(rng, state, data)
+        draw_switches(rng, state, data, prior)
+    return state, info
+
+
+def log_means(state: State) -> np.ndarray:
+    """Log of the mean counts, (unit, bin)."""
+    eta = np.empty((len(state.cluster), len(state.path)))
+    bicluster_nb.log_means(state.baseline, state.loading, state.cluster, state.x, eta)
+    return eta
+
+
+def draw_dispersions(rng: np.random.Generator, state: State, data: Counts, prior: Prior, eta: np.ndarray) -> None:
+    """R given the means."""
+    bicluster_nb.slice_dispersions(
+        rng, data.counts, eta, data.table, prior.dispersion_shape, prior.dispersion_rate, state.dispersion
+    )
+
+
+def draw_weights(
+    rng: np.random.Generator, state: State, data: Counts, eta: np.ndarray, settings: Settings
+) -> np.ndarray:
+    """Polya-Gamma weights (unit, bin)."""
+    weight = np.empty(data.counts.shape)
+    bicluster_nb.draw_weights(rng, data.counts, state.dispersion, eta, settings.n_terms, weight)
+    return weight
+
+
+def reassign(
+    rng: np.random.Generator, state: State, data: Counts, prior: Prior, weight: np.ndarray, settings: Settings
+) -> int:
+    """Cluster, baseline and loadings of each unit; gives how many changed their cluster."""
+    n_units = len(state.cluster)
+    return int(
+        membership_nb.reassign(
+            rng,
+            data.counts,
+            weight,
+            state.dispersion,
+            state.baseline,
+            state.loading,
+            state.cluster,
+            state.x,
+            state.transition,
+            state.offset,
+            state.noise,
+            data.starts,
+            state.path,
+            prior.cluster_weight,
+            prior.log_new(n_units),
+            rng.random(n_units) < settings.births,
+            settings.n_new,
+            prior.coefficient_mean(),
+            prior.coefficient_precision(),
+            *prior.dynamics(),
+        )
+    )
+
+
+def draw_courses(rng: np.random.Generator, state: State, data: Counts, weight: np.ndarray) -> None:
+    """Trajectory of each cluster."""
+    n_bins, m = state.x.shape[1:]
+    eta, factor = np.empty((n_bins, m)), np.empty((n_bins, m, m))
+    for k in state.clusters():
+        j, h = np.zeros((n_bins, m, m)), np.zeros((n_bins, m))
+        for i in np.flatnonzero(state.cluster == k):
+            r = float(state.dispersion[i])
+            bicluster_nb.add_information(
+                data.counts[i], weight[i], np.log(r), r, state.baseline[i], state.loading[i], j, h
+            )
+        bicluster_nb.mirror(j)
+        precision, pulled, curved, log_det = precisions(state, k)
+        linear_dynamics_nb.filter_forward(
+            j, h, data.starts, state.path, state.offset[k], precision, pulled, curved, log_det, factor, eta
+        )
+        linear_dynamics_nb.sample_backward(
+            rng, data.starts, state.path, state.offset[k], pulled, factor, eta, state.x[k]
+        )
+
+
+def precisions(state: State, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``Q^-1``, ``A' Q^-1``, ``A' Q^-1 A`` and ``log |Q|`` of each state of one cluster."""
+    shape = state.noise[k].shape
+    out = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape[0])
+    linear_dynamics_nb.precisions(state.noise[k], state.transition[k], *out)
+    return out
+
+
+def shift(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
+    """Move each cluster's level between trajectory, offsets and baselines; the likelihood does not change.
+
+    ``x + v``, ``d - (1, c)' v``, ``b + (I - A) v`` mean the same for the counts; v is drawn from its posterior (a
+    generalised Gibbs step, Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353).
+    """
+    _, columns, _, _ = prior.dynamics()
+    m = prior.size
+    for k in state.clusters():
+        members = np.flatnonzero(state.cluster == k)
+        direction = np.hstack([np.ones((len(members), 1)), state.loading[members]]) / prior.baseline_sd
+        off = (state.baseline[members] - prior.baseline_mean) / prior.baseline_sd
+        first = data.starts[:-1][np.diff(data.starts) > 0]
+        matrix = direction.T @ direction + len(first) * np.eye(m)
+        linear = direction.T @ off - state.x[k, first].sum(axis=0)
+        inverse = columns[m, m] * np.linalg.inv(state.noise[k])
+        away = np.eye(m) - state.transition[k]
+        pulled = away.transpose(0, 2, 1) @ inverse
+        matrix += (pulled @ away).sum(axis=0)
+        linear -= (pulled @ state.offset[k][..., None]).sum(axis=0)[:, 0]
+        root = np.linalg.cholesky(matrix)
+        v = np.linalg.solve(root.T, np.linalg.solve(root, linear) + rng.standard_normal(m))
+        state.x[k] += v
+        state.offset[k] += away @ v
+        state.baseline[members] -= prior.baseline_sd * direction @ v
+
+
+def draw_dynamics(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
+    """A, b and Q of each cluster and state; states without steps get theirs from the prior."""
+    n_states, m = state.offset.shape[1:]
+    centre, columns, scale, dof = prior.dynamics()
+    cross, inputs = np.empty((n_states, m, m + 1)), np.empty((n_states, m + 1, m + 1))
+    outputs, count = np.empty((n_states, m, m)), np.empty(n_states)
+    fixed = centre @ columns
+    for k in state.clusters():
+        linear_dynamics_nb.step_sums(state.x[k], data.starts, state.path, cross, inputs, outputs, count)
+        for s in range(n_states):
+            precision = columns + inputs[s]
+            linear = fixed + cross[s]
+            mean = np.linalg.solve(precision, linear.T).T
+            spread = scale + outputs[s] + fixed @ centre.T - mean @ linear.T
+            matrix_normal_nb.draw(
+                rng,
+                mean,
+                precision,
+                0.5 * (spread + spread.T),
+                dof + count[s],
+                state.transition[k, s],
+                state.offset[k, s],
+                state.noise[k, s],
+            )
+
+
+def path_log_likelihood(state: State, data: Counts) -> np.ndarray:
+    """Log density of all steps into each bin under each state, (bin, state)."""
+    out = np.zeros((len(state.path), len(state.beta)))
+    for k in state.clusters():
+        precision, _, _, log_det = precisions(state, k)
+        linear_dynamics_nb.add_step_log_density(
+            state.x[k], data.starts, state.transition[k], state.offset[k], precision, log_det, out
+        )
+    return out
+
+
+def draw_path(rng: np.random.Generator, state: State, data: Counts) -> None:
+    """State of each bin."""
+    n_states = len(state.beta)
+    initial = np.full(n_states, 1.0 / n_states)
+    sample_path(rng, path_log_likelihood(state, data), data.starts, initial, state.switch, state.path)
+
+
+def draw_switches(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
+    """Transition matrix, its shared weights, and their concentrations."""
+    n_states = len(state.beta)
+    if n_states == 1:
+        return
+    counts = np.empty((n_states, n_states))
+    count_transitions(state.path, data.starts, counts)
+
+    def log_evidence(mass: float, stick: float) -> float:
+        """Of the transitions, the matrix integrated out."""
+        each = switch_mass(state.beta, mass, stick)
+        rows = gammaln(mass) - gammaln(mass + counts.sum(axis=1))
+        taken = counts > 0
+        return float(rows.sum() + (gammaln(each[taken] + counts[taken]) - gammaln(each[taken])).sum())
+
+    def of_mass(u: float) -> float:
+        return prior.sticky_shape * u - prior.sticky_rate * np.exp(u) + log_evidence(np.exp(u), state.stick)
+
+    def of_stick(u: float) -> float:
+        stick = 1.0 / (1.0 + np.exp(-u))
+        prior_term = -prior.stick_a * np.logaddexp(0.0, -u) - prior.stick_b * np.logaddexp(0.0, u)
+        return prior_term + log_evidence(state.mass, stick)
+
+    def of_gamma(u: float) -> float:
+        gamma = np.exp(u)
+        likelihood = gammaln(gamma) - n_states * gammaln(gamma / n_states)
+        likelihood += (gamma / n_states - 1.0) * np.log(state.beta).sum()
+        return prior.states_shape * u - prior.states_rate * gamma + likelihood
+
+    state.mass = float(np.exp(slice_step(rng, np.log(state.mass), of_mass)))
+    u = slice_step(rng, np.log(state.stick) - np.log1p(-state.stick), of_stick)
+    state.stick = float(1.0 / (1.0 + np.exp(-u)))
+    each = switch_mass(state.beta, state.mass, state.stick)
+    tables = np.empty(n_states)
+    sample_tables(rng, counts, each, state.mass * state.stick, tables)
+    state.beta = np.maximum(rng.dirichlet(state.gamma / n_states + tables), 1e-300)
+    state.gamma = float(np.exp(slice_step(rng, np.log(state.gamma), of_gamma)))
+    each = switch_mass(state.beta, state.mass, state.stick)
+    for s in range(n_states):
+        row = rng.standard_gamma(each[s] + counts[s])
+        state.switch[s] = row / row.sum()
+
+
+def slice_step(rng: np.random.Generator, x: float, log_density, width: float = 1.0) -> float:
+    """One slice-sampling step of a number (Neal 2003, doi:10.1214/aos/1056562461): stepping out, then shrinking."""
+    level = log_density(x) - rng.standard_exponential()
+    low = x - width * rng.random()
+    high = low + width
+    left = int(rng.integers(8))
+    right = 7 - left
+    while left > 0 and log_density(low) > level:
+        low -= width
+        left -= 1
+    while right > 0 and log_density(high) > level:
+        high += width
+        right -= 1
+    while True:
+        trial = low + (high - low) * rng.random()
+        if log_density(trial) > level:
+            return float(trial)
+        if trial < x:
+            low = trial
+        else:
+            high = trial
