@@ -214,6 +214,27 @@ def sample_backward(rng, starts, state, offset, pulled, factor, eta, x):
 
 
 @numba.njit(cache=True)
+def mean_backward(starts, state, offset, pulled, factor, eta, x):
+    """Posterior mean of x (bin, m), overwritten, given what `filter_forward` left in `factor` and `eta`."""
+    m = eta.shape[1]
+    work = np.empty(m)
+    for q in range(starts.size - 1):
+        first, last = starts[q], starts[q + 1] - 1
+        for t in range(last, first - 1, -1):
+            for i in range(m):
+                work[i] = eta[t, i]
+            if t < last:
+                s = state[t + 1]
+                for i in range(m):
+                    for c in range(m):
+                        work[i] += pulled[s, i, c] * (x[t + 1, c] - offset[s, c])
+            forward_solve(factor[t], work)
+            backward_solve(factor[t], work)
+            for i in range(m):
+                x[t, i] = work[i]
+
+
+@numba.njit(cache=True)
 def log_prior(x, starts, state, transition, offset, precision, log_det):
     """Log density of trajectories `x` (bin, m) under the dynamics."""
     m = x.shape[1]

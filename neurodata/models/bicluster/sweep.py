@@ -14,7 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-from neurodata.kernels import bicluster_nb, linear_dynamics_nb, matrix_normal_nb, membership_nb, polya_gamma_nb
+from neurodata.kernels import (
+    bicluster_nb,
+    collapsed_nb,
+    linear_dynamics_nb,
+    matrix_normal_nb,
+    membership_nb,
+    polya_gamma_nb,
+    state_runs_nb,
+)
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
 from neurodata.models.bicluster.prior import Prior, switch_mass
 from neurodata.models.bicluster.state import Counts, State
@@ -34,12 +42,18 @@ class Settings:
         Trials of such a cluster.
     path_rounds : int
         Rounds of dynamics and path in a sweep.
+    n_runs, n_windows : int
+        Stretches of the path that get a new label in a sweep.
     """
 
     n_terms: int = polya_gamma_nb.FEW_TERMS
     births: float = 0.2
     n_new: int = 2
     path_rounds: int = 2
+    n_runs: int = 8
+    n_windows: int = 4
+    n_jumps: int = 6
+    n_stretches: int = 8
 
 
 @dataclass
@@ -47,6 +61,9 @@ class Info:
     """What a sweep did: units that moved, accepted steps by kind, log-likelihood of the counts given the rest."""
 
     moved: int = 0
+    jumped: int = 0
+    turned: int = 0
+    relabelled: int = 0
     log_likelihood: float = np.nan
 
 
@@ -57,13 +74,34 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
     draw_dispersions(rng, state, data, prior, eta)
     weight = draw_weights(rng, state, data, eta, settings)
     info.moved = reassign(rng, state, data, prior, weight, settings)
-    draw_courses(rng, state, data, weight)
+    units, courses, numbers = _arrays(state, data, prior, weight)
+    info.jumped = int(collapsed_nb.move_units(rng, units, courses, numbers, settings.n_jumps))
+    info.turned = int(
+        collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
+    )
     shift(rng, state, data, prior)
+    info.relabelled = relabel(rng, state, data, prior, settings)
     for _ in range(settings.path_rounds):
         draw_dynamics(rng, state, data, prior)
-        draw_path(rng, state, data)
         draw_switches(rng, state, data, prior)
+        draw_path(rng, state, data)
     return state, info
+
+
+def _arrays(
+    state: State, data: Counts, prior: Prior, weight: np.ndarray
+) -> tuple[collapsed_nb.Units, collapsed_nb.Courses, collapsed_nb.Numbers]:
+    return (
+        collapsed_nb.Units(data.counts, weight, state.dispersion, state.baseline, state.loading, state.cluster),
+        collapsed_nb.Courses(state.x, state.transition, state.offset, state.noise, data.starts, state.path),
+        collapsed_nb.Numbers(
+            prior.coefficient_mean(),
+            prior.coefficient_precision(),
+            prior.cluster_weight,
+            prior.log_new(len(state.cluster)),
+            *prior.dynamics(),
+        ),
+    )
 
 
 def log_means(state: State) -> np.ndarray:
@@ -200,6 +238,37 @@ def draw_dynamics(rng: np.random.Generator, state: State, data: Counts, prior: P
                 state.offset[k, s],
                 state.noise[k, s],
             )
+
+
+def relabel(rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings) -> int:
+    """States of whole stretches, dynamics and transition matrix integrated out: both are to be drawn next."""
+    n_states, m = state.offset.shape[1:]
+    slots = state.clusters()
+    cross, inputs = np.empty((len(slots), n_states, m, m + 1)), np.empty((len(slots), n_states, m + 1, m + 1))
+    outputs, count = np.empty((len(slots), n_states, m, m)), np.empty(n_states)
+    for q, k in enumerate(slots):
+        linear_dynamics_nb.step_sums(state.x[k], data.starts, state.path, cross[q], inputs[q], outputs[q], count)
+    counts = np.empty((n_states, n_states))
+    count_transitions(state.path, data.starts, counts)
+    mass = switch_mass(state.beta, state.mass, state.stick)
+    return int(
+        state_runs_nb.relabel_some(
+            rng,
+            state.x,
+            slots,
+            data.starts,
+            state.path,
+            mass,
+            settings.n_runs,
+            settings.n_windows,
+            cross,
+            inputs,
+            outputs,
+            count,
+            counts,
+            *prior.dynamics(),
+        )
+    )
 
 
 def path_log_likelihood(state: State, data: Counts) -> np.ndarray:
