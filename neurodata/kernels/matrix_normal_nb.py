@@ -1,4 +1,4 @@
-"""Draws of a matrix-normal inverse-Wishart variable, in Numba."""
+"""The matrix-normal inverse-Wishart distribution in Numba: draws, density, posterior."""
 
 from __future__ import annotations
 
@@ -69,3 +69,63 @@ def draw(rng, centre, precision, scale, dof, transition, offset, noise):
                 transition[i, j] = value
             else:
                 offset[i] = value
+
+
+@numba.njit(cache=True)
+def log_density(transition, offset, noise, centre, precision, scale, dof):
+    """Log density of what `draw` draws."""
+    m = scale.shape[0]
+    factor = np.empty((m, m))
+    log_det_scale = cholesky(scale, factor)
+    log_det_columns = cholesky(precision, np.empty((m + 1, m + 1)))
+    log_det = cholesky(noise, factor)
+    # Q^-1 weighs the scale and the departures from the centre.
+    spread = scale.copy()
+    away = np.empty((m, m + 1))
+    for i in range(m):
+        for j in range(m):
+            away[i, j] = transition[i, j] - centre[i, j]
+        away[i, m] = offset[i] - centre[i, m]
+    for i in range(m):
+        for j in range(m):
+            for k in range(m + 1):
+                for q in range(m + 1):
+                    spread[i, j] += away[i, k] * precision[k, q] * away[j, q]
+    trace = 0.0
+    column = np.empty(m)
+    for j in range(m):
+        for i in range(m):
+            column[i] = spread[i, j]
+        forward_solve(factor, column)
+        backward_solve(factor, column)
+        trace += column[j]
+    total = 0.5 * dof * log_det_scale - 0.5 * (dof + m + 1) * log_det - 0.5 * trace
+    total -= 0.5 * dof * m * math.log(2.0) + 0.25 * m * (m - 1) * math.log(math.pi)
+    for i in range(m):
+        total -= math.lgamma(0.5 * (dof - i))
+    return total - 0.5 * m * (m + 1) * math.log(2.0 * math.pi) - 0.5 * (m + 1) * log_det + 0.5 * m * log_det_columns
+
+
+@numba.njit(cache=True)
+def posterior(cross, inputs, outputs, prior_centre, prior_precision, prior_scale, centre, precision, scale):
+    """Centre, precision and scale (overwritten) given the sums of `linear_dynamics_nb.step_sums` of one state.
+
+    The degrees of freedom grow by the number of steps.
+    """
+    m = scale.shape[0]
+    fixed = prior_centre @ prior_precision
+    linear = fixed + cross
+    precision[:] = prior_precision + inputs
+    factor = np.empty((m + 1, m + 1))
+    cholesky(precision, factor)
+    for i in range(m):
+        centre[i] = linear[i]
+        forward_solve(factor, centre[i])
+        backward_solve(factor, centre[i])
+    for i in range(m):
+        for j in range(i + 1):
+            value = prior_scale[i, j] + outputs[i, j]
+            for k in range(m + 1):
+                value += fixed[i, k] * prior_centre[j, k] - centre[i, k] * linear[j, k]
+            scale[i, j] = value
+            scale[j, i] = value

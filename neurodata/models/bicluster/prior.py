@@ -31,8 +31,10 @@ class Prior:
         ``r ~ Gamma``. The paper has Gamma(1, 1), which holds counts to be more variable than most recordings are.
     noise_dof, noise_scale : float
         ``Q ~ IW(m + noise_dof, noise_scale I)``, m = 1 + n_latents.
-    transition_mean : float
-        ``[A b] | Q ~ MN([transition_mean I, 0], Q, I)``.
+    transition_mean, transition_precision : float
+        ``[A b] | Q ~ MN([transition_mean I, 0], Q, diag(transition_precision, ..., 1))``. The paper has 1 and 1, which
+        with noise of variance 0.01 holds A within about 0.1 of the identity and so rules out trajectories that fall to
+        noise; here A is within about 0.3 of one half.
     cluster_weight, cluster_rate : float
         Mixture of finite mixtures: ``K - 1 ~ Geometric(cluster_rate)``, weights ``Dirichlet(cluster_weight)``.
     sticky_shape, sticky_rate : float
@@ -53,7 +55,8 @@ class Prior:
     dispersion_rate: float = 0.2
     noise_dof: float = 2.0
     noise_scale: float = 0.01
-    transition_mean: float = 1.0
+    transition_mean: float = 0.5
+    transition_precision: float = 0.1
     cluster_weight: float = 1.0
     cluster_rate: float = 0.2
     sticky_shape: float = 2.0
@@ -80,7 +83,12 @@ class Prior:
         """Centre, precision of columns, scale and degrees of freedom of the dynamics, see `matrix_normal_nb.draw`."""
         m = self.size
         centre = np.hstack([self.transition_mean * np.eye(m), np.zeros((m, 1))])
-        return centre, np.eye(m + 1), self.noise_scale * np.eye(m), m + self.noise_dof
+        return (
+            centre,
+            np.diag([self.transition_precision] * m + [1.0]),
+            self.noise_scale * np.eye(m),
+            m + self.noise_dof,
+        )
 
     def log_partition(self, n_units: int) -> np.ndarray:
         """Log of V_n(t), t = 1 .. max_clusters (Miller & Harrison 2018, doi:10.1080/01621459.2016.1255636, eq. 3.2).

@@ -21,6 +21,7 @@ from neurodata.kernels import (
     matrix_normal_nb,
     membership_nb,
     polya_gamma_nb,
+    split_merge_nb,
     state_runs_nb,
 )
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
@@ -54,6 +55,7 @@ class Settings:
     n_windows: int = 4
     n_jumps: int = 6
     n_stretches: int = 8
+    n_splits: int = 0
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Info:
 
     moved: int = 0
     jumped: int = 0
+    split: int = 0
+    merged: int = 0
     turned: int = 0
     relabelled: int = 0
     log_likelihood: float = np.nan
@@ -76,6 +80,9 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
     info.moved = reassign(rng, state, data, prior, weight, settings)
     units, courses, numbers = _arrays(state, data, prior, weight)
     info.jumped = int(collapsed_nb.move_units(rng, units, courses, numbers, settings.n_jumps))
+    info.split, info.merged = split_merge_nb.split_or_merge(
+        rng, units, courses, numbers, prior.log_partition(len(state.cluster)), settings.n_splits
+    )
     info.turned = int(
         collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
     )
