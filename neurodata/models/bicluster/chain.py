@@ -22,8 +22,8 @@ from neurodata.models.bicluster.draws import COUNTED, Draws, Plan, probes_of
 from neurodata.models.bicluster.prior import Prior
 from neurodata.models.bicluster.state import Counts, State
 from neurodata.models.bicluster.sweep import Settings, sweep
-from neurodata.models.bicluster.trivial_start import over_dispersed
-from neurodata.models.bicluster.trivial_start import step as warm_up_step
+from neurodata.models.bicluster.warm_up import over_dispersed
+from neurodata.models.bicluster.warm_up import step as warm_up_step
 
 # Seconds between two checkpoints; longer where writing one takes more than a part of that.
 CHECKPOINT_S = 60.0

@@ -44,7 +44,11 @@ class Settings:
     path_rounds : int
         Rounds of dynamics and path in a sweep.
     n_runs, n_windows : int
-        Stretches of the path that get a new label in a sweep.
+        Stretches of the path that get a new label in a sweep, given trajectories.
+    n_jumps, n_stretches : int
+        Units and stretches of the path that may change, trajectories integrated out, in a sweep.
+    splits : float
+        Probability of a split or merge of clusters in a sweep.
     """
 
     n_terms: int = polya_gamma_nb.FEW_TERMS
@@ -55,7 +59,7 @@ class Settings:
     n_windows: int = 4
     n_jumps: int = 6
     n_stretches: int = 8
-    n_splits: int = 0
+    splits: float = 0.1
 
 
 @dataclass
@@ -80,9 +84,9 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
     info.moved = reassign(rng, state, data, prior, weight, settings)
     units, courses, numbers = _arrays(state, data, prior, weight)
     info.jumped = int(collapsed_nb.move_units(rng, units, courses, numbers, settings.n_jumps))
-    info.split, info.merged = split_merge_nb.split_or_merge(
-        rng, units, courses, numbers, prior.log_partition(len(state.cluster)), settings.n_splits
-    )
+    if rng.random() < settings.splits:
+        log_partition = prior.log_partition(len(state.cluster))
+        info.split, info.merged = split_merge_nb.split_or_merge(rng, units, courses, numbers, log_partition, 1)
     info.turned = int(
         collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
     )

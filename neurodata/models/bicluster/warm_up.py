@@ -7,6 +7,7 @@ kernel of the posterior (`regroup`, `find_states`), between sweeps that are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -100,7 +101,14 @@ def _similar_units(rng: np.random.Generator, data: Counts, n_clusters: int) -> n
     smooth = smooth - smooth.mean(axis=1, keepdims=True)
     size = np.linalg.norm(smooth, axis=1, keepdims=True)
     smooth = smooth / np.where(size > 0, size, 1.0)
-    return kmeans2(smooth @ smooth.T, n_clusters, minit="++", rng=rng)[1].astype(np.int64)
+    return _k_means(rng, smooth @ smooth.T, n_clusters)
+
+
+def _k_means(rng: np.random.Generator, table: np.ndarray, n_groups: int) -> np.ndarray:
+    """Groups of rows; fewer than asked for where rows are alike."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="One of the clusters is empty")
+        return kmeans2(table, n_groups, minit="++", rng=rng)[1].astype(np.int64)
 
 
 def step(
@@ -401,8 +409,7 @@ def similar_windows(rng: np.random.Generator, state: State, data: Counts, n_grou
             features.append(np.log(square + 1e-6))
     table = np.column_stack(features)
     table = (table - table.mean(axis=0)) / (table.std(axis=0) + 1e-12)
-    n_groups = min(n_groups, len(table))
-    return kmeans2(table, n_groups, minit="++", rng=rng)[1][label].astype(np.int64)
+    return _k_means(rng, table, min(n_groups, len(table)))[label]
 
 
 def log_path(state: State, data: Counts) -> float:
