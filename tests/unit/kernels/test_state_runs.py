@@ -131,27 +131,30 @@ def test_a_label_is_drawn_from_its_conditional(x, first, last, sequence, apart):
 
 
 def test_frequencies_of_paths(x):
-    """A chain of runs and windows visits the 64 paths as often as they are probable."""
+    """Paths drawn with their probabilities keep them, though stretches of one bin are not proposed."""
     rng = np.random.default_rng(2)
     paths = np.array(list(itertools.product(range(S), repeat=T)))
     exact = np.array([log_path(path, x) for path in paths])
     probability = np.exp(exact - np.logaddexp.reduce(exact))
-    path = np.zeros(T, dtype=np.int64)
-    parts = sums(x, path)
-    n, times, place = 20_000, np.zeros(len(paths)), 2 ** np.arange(T)[::-1]
-    for _ in range(n):
-        # Several calls: the draws that are counted are nearly independent.
-        for _ in range(4):
-            sr.relabel_some(rng, x, SLOTS, STARTS, path, MASS, 2, 6, *parts, CENTRE, COLUMNS, SCALE, DOF)
-        times[path @ place] += 1
-    rare = n * probability <= max(8, n * probability.min())
-    seen = np.append(times[~rare], times[rare].sum())
-    due = n * np.append(probability[~rare], probability[rare].sum())
-    assert chisquare(seen, due).pvalue > 1e-3
-    # Not so if the transition matrix were taken for uniform, or the trajectories for their neighbours.
-    for wrong in ([log_path(p, x, np.full((S, S), 50.0)) for p in paths], [log_path(p, x[::-1]) for p in paths]):
-        other = np.exp(wrong - np.logaddexp.reduce(wrong))
-        assert np.abs(times / n - other).sum() > 0.1
+    n, place = 30_000, 2 ** np.arange(T)[::-1]
+    all_sums = [sums(x, path) for path in paths]
+
+    def chi_square(mass, trajectories):
+        times, changed = np.zeros(len(paths)), 0
+        for k in rng.choice(len(paths), n, p=probability):
+            path, parts = paths[k].copy(), [part.copy() for part in all_sums[k]]
+            sr.relabel_some(rng, trajectories, SLOTS, STARTS, path, mass, 2, 6, *parts, CENTRE, COLUMNS, SCALE, DOF)
+            times[path @ place] += 1
+            changed += path @ place != k
+        assert changed > n / 10
+        rare = n * probability <= max(8, n * probability.min())
+        seen = np.append(times[~rare], times[rare].sum())
+        return chisquare(seen, n * np.append(probability[~rare], probability[rare].sum())).pvalue
+
+    assert chi_square(MASS, x) > 1e-3
+    # Not so without stickiness, or with the trajectories of other slots.
+    assert chi_square(np.full((S, S), 1.2), x) < 1e-6
+    assert chi_square(MASS, x[::-1].copy()) < 1e-6
 
 
 def test_log_switches():
