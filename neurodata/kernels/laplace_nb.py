@@ -33,7 +33,7 @@ def log_likelihood(counts, r, eta):
     for t in range(counts.size):
         y = counts[t]
         if y >= 0:
-            total += y * eta[t] - (y + r) * math.log(r + math.exp(min(eta[t], _MOST)))
+            total += y * eta[t] - (y + r) * math.log1p(math.exp(min(eta[t], _MOST)) / r)
     return total
 
 
@@ -41,10 +41,11 @@ def log_likelihood(counts, r, eta):
 def log_constant(counts, r):
     """What `log_likelihood` leaves out, but for what depends on counts alone."""
     total = 0.0
-    of_zero = math.lgamma(r) - r * math.log(r)
+    of_zero = math.lgamma(r)
+    log_r = math.log(r)
     for t in range(counts.size):
         if counts[t] >= 0:
-            total += math.lgamma(counts[t] + r) - of_zero
+            total += math.lgamma(counts[t] + r) - of_zero - counts[t] * log_r
     return total
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from neurodata.kernels import matrix_normal_nb
 from neurodata.kernels.bicluster_nb import add_information, draw_coefficients, mirror, regress
 from neurodata.kernels.linear_dynamics_nb import filter_forward, precisions, sample_backward
+from neurodata.kernels.poisson_courses_nb import poisson_excess
 
 draw_dynamics = matrix_normal_nb.draw
 
@@ -61,6 +62,7 @@ def reassign(
     dynamics_precision,
     dynamics_scale,
     dynamics_dof,
+    poisson=False,
 ):
     """One step of each unit, in place; gives how many changed their cluster.
 
@@ -87,6 +89,8 @@ def reassign(
         Of baseline and loadings.
     dynamics_...
         Prior of the dynamics, see `matrix_normal_nb.draw`.
+    poisson : bool
+        Counts are Poisson: the step for negative binomial counts is a proposal, taken or not for each unit.
     """
     n_units, n_bins = counts.shape
     n_slots, _, m = x.shape
@@ -111,15 +115,31 @@ def reassign(
     h = np.empty((n_bins, m))
     filtered = np.empty((n_bins, m, m))
     eta = np.empty((n_bins, m))
+    own_x = np.empty((n_bins, m))
+    own_transition = np.empty((n_states, m, m))
+    own_offset = np.empty((n_states, m))
+    own_noise = np.empty((n_states, m, m))
+    excess = 0.0
     moved = 0
     for i in range(n_units):
         old = cluster[i]
         r = dispersion[i]
         log_r = math.log(r)
         alone = size[old] == 1
+        if poisson:
+            excess = poisson_excess(counts[i], r, baseline[i], loading[i], x[old])
+            if alone:
+                own_x[:] = x[old]
+                own_transition[:] = transition[old]
+                own_offset[:] = offset[old]
+                own_noise[:] = noise[old]
         if alone and not births[i]:
             regress(counts[i], weight[i], log_r, r, x[old], prior_mean, prior_precision, factor[0], centre[0])
             draw_coefficients(rng, factor[0], centre[0], values)
+            if poisson:
+                ratio = poisson_excess(counts[i], r, values[0], values[1:], x[old]) - excess
+                if math.log(1.0 - rng.random()) >= ratio:
+                    continue
             baseline[i] = values[0]
             loading[i] = values[1:]
             continue
@@ -199,6 +219,16 @@ def reassign(
                     j, h, starts, state, new_offset[trial], precision, pulled, curved, log_det, filtered, eta
                 )
             sample_backward(rng, starts, state, offset[slot], pulled, filtered, eta, x[slot])
+        if poisson:
+            ratio = poisson_excess(counts[i], r, values[0], values[1:], x[slot]) - excess
+            if math.log(1.0 - rng.random()) >= ratio:
+                size[old] += 1
+                if alone:
+                    x[old] = own_x
+                    transition[old] = own_transition
+                    offset[old] = own_offset
+                    noise[old] = own_noise
+                continue
         moved += slot != old
         size[slot] += 1
         cluster[i] = slot

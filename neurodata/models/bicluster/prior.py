@@ -21,6 +21,8 @@ class Prior:
 
     Attributes
     ----------
+    observation : {"negbin", "poisson"}
+        Law of the counts; of a Poisson one all dispersions are infinite.
     n_latents : int
         Latent factors of a cluster, beside its common course.
     max_clusters, max_states : int
@@ -45,6 +47,7 @@ class Prior:
         Concentration of the states' shared weights, ``gamma ~ Gamma``; the paper has 5.
     """
 
+    observation: str = "negbin"
     n_latents: int = 2
     max_clusters: int = 15
     max_states: int = 10
@@ -151,7 +154,7 @@ def draw_state(rng: np.random.Generator, n_units: int, starts: np.ndarray, prior
         x[k] = draw_course(rng, starts, path, transition[k], offset[k], noise[k])
     coefficients = prior.coefficient_mean() + rng.standard_normal((n_units, m)) / np.sqrt(prior.coefficient_precision())
     return State(
-        rng.gamma(prior.dispersion_shape, size=n_units) / prior.dispersion_rate,
+        draw_dispersion(rng, n_units, prior),
         coefficients[:, 0].copy(),
         coefficients[:, 1:].copy(),
         cluster,
@@ -166,6 +169,13 @@ def draw_state(rng: np.random.Generator, n_units: int, starts: np.ndarray, prior
         stick,
         gamma,
     )
+
+
+def draw_dispersion(rng: np.random.Generator, n_units: int, prior: Prior) -> np.ndarray:
+    """Dispersions (unit,) from the prior; infinite where counts are Poisson."""
+    if prior.observation == "poisson":
+        return np.full(n_units, np.inf)
+    return rng.gamma(prior.dispersion_shape, size=n_units) / prior.dispersion_rate
 
 
 def draw_course(
@@ -191,9 +201,9 @@ def draw_counts(rng: np.random.Generator, state: State, starts: np.ndarray) -> C
     """Counts of all units and bins given the rest."""
     eta = np.empty((len(state.cluster), len(state.path)))
     log_means(state.baseline, state.loading, state.cluster, state.x, eta)
-    rate = (
-        np.exp(np.minimum(eta, 15.0)) * rng.gamma(state.dispersion[:, None], size=eta.shape) / state.dispersion[:, None]
-    )
+    mean = np.exp(np.minimum(eta, 15.0))
+    r = state.dispersion[:, None]
+    rate = mean if np.isinf(r).all() else mean * rng.gamma(r, size=eta.shape) / r
     return Counts.of(rng.poisson(rate), starts)
 
 

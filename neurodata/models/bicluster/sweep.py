@@ -20,6 +20,7 @@ from neurodata.kernels import (
     linear_dynamics_nb,
     matrix_normal_nb,
     membership_nb,
+    poisson_courses_nb,
     polya_gamma_nb,
     split_merge_nb,
     state_runs_nb,
@@ -27,6 +28,9 @@ from neurodata.kernels import (
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
 from neurodata.models.bicluster.prior import Prior, switch_mass
 from neurodata.models.bicluster.state import Counts, State
+
+# A dispersion at which negative binomial counts are Poisson to rounding.
+_AS_POISSON = 1e12
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Settings:
         Units and stretches of the path that may change, trajectories integrated out, in a sweep.
     splits : float
         Probability of a split or merge of clusters in a sweep.
+    poisson_dispersion : float
+        Dispersion of the proposals for Poisson counts, over one and the unit's mean count.
+    poisson_window : int
+        Bins of a trajectory that are proposed together for Poisson counts.
     """
 
     n_terms: int = polya_gamma_nb.FEW_TERMS
@@ -60,6 +68,8 @@ class Settings:
     n_jumps: int = 6
     n_stretches: int = 8
     splits: float = 0.1
+    poisson_dispersion: float = 10.0
+    poisson_window: int = 10
 
 
 @dataclass
@@ -72,11 +82,15 @@ class Info:
     merged: int = 0
     turned: int = 0
     relabelled: int = 0
+    windows: int = 0
+    all_windows: int = 0
     log_likelihood: float = np.nan
 
 
 def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings) -> tuple[State, Info]:
     """The next state of the chain."""
+    if prior.observation == "poisson":
+        return _poisson_sweep(rng, state, data, prior, settings)
     state, info = state.copy(), Info()
     eta = log_means(state)
     draw_dispersions(rng, state, data, prior, eta)
@@ -90,13 +104,43 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
     info.turned = int(
         collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
     )
+    draw_states(rng, state, data, prior, settings, info)
+    return state, info
+
+
+def _poisson_sweep(
+    rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings
+) -> tuple[State, Info]:
+    """Of Poisson counts, which are nearly negative binomial with a large dispersion: see `poisson_courses_nb`."""
+    state, info = state.copy(), Info()
+    seen = np.maximum(data.counts, 0).sum(axis=1) / np.maximum(1, (data.counts >= 0).sum(axis=1))
+    state.dispersion = settings.poisson_dispersion * (1.0 + seen)
+    weight = draw_weights(rng, state, data, log_means(state), settings)
+    info.moved = reassign(rng, state, data, prior, weight, settings)
+    units, courses, numbers = _arrays(state, data, prior, weight)
+    for k in state.clusters():
+        taken, n_all = poisson_courses_nb.draw_windows(rng, units, courses, k, settings.poisson_window)
+        info.windows += taken
+        info.all_windows += n_all
+    if rng.random() < settings.splits:
+        state.dispersion[:] = _AS_POISSON
+        log_partition = prior.log_partition(len(state.cluster))
+        info.split, info.merged = split_merge_nb.split_or_merge(rng, units, courses, numbers, log_partition, 1)
+    state.dispersion = np.full(len(state.cluster), np.inf)
+    draw_states(rng, state, data, prior, settings, info)
+    return state, info
+
+
+def draw_states(
+    rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings, info: Info
+) -> None:
+    """All but units and trajectories: levels, dynamics, path, transition matrix."""
     shift(rng, state, data, prior)
     info.relabelled = relabel(rng, state, data, prior, settings)
     for _ in range(settings.path_rounds):
         draw_dynamics(rng, state, data, prior)
         draw_switches(rng, state, data, prior)
         draw_path(rng, state, data)
-    return state, info
 
 
 def _arrays(
@@ -165,6 +209,7 @@ def reassign(
             prior.coefficient_mean(),
             prior.coefficient_precision(),
             *prior.dynamics(),
+            prior.observation == "poisson",
         )
     )
 

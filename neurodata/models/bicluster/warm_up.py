@@ -114,7 +114,15 @@ def _k_means(rng: np.random.Generator, table: np.ndarray, n_groups: int) -> np.n
 def step(
     rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings, i: int, n_warmup: int
 ) -> tuple[State, Info]:
-    """Step `i` of `n_warmup`: the search in the first half, sweeps in the second."""
+    """Step `i` of `n_warmup`: the search in the first half, sweeps in the second.
+
+    The search takes Poisson counts for negative binomial ones.
+    """
+    if prior.observation == "poisson" and 2 * i < n_warmup:
+        state, info = step(rng, state, data, replace(prior, observation="negbin"), settings, i, n_warmup)
+        if 2 * (i + 1) >= n_warmup:
+            state.dispersion = np.full(len(state.cluster), np.inf)
+        return state, info
     settle = min(_SETTLE, n_warmup // 4)
     if i < settle:
         state = state.copy()
