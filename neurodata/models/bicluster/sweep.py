@@ -101,6 +101,9 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
     if rng.random() < settings.splits:
         log_partition = prior.log_partition(len(state.cluster))
         info.split, info.merged = split_merge_nb.split_or_merge(rng, units, courses, numbers, log_partition, 1)
+        if info.split or info.merged:
+            # The move is accepted with the weights integrated out: those in hand belong to what was there before.
+            units = units._replace(weight=draw_weights(rng, state, data, log_means(state), settings))
     info.turned = int(
         collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
     )
