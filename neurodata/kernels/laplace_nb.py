@@ -117,6 +117,30 @@ def fit_unit(counts, r, x, prior_mean, prior_precision, n_rounds, factor, values
 
 
 @numba.njit(cache=True)
+def log_det_information(counts, r, x, values, prior_precision):
+    """Log determinant of the precision of a unit's baseline and loadings, at `values`."""
+    n_bins, m = x.shape
+    precision = np.zeros((m, m))
+    for a in range(m):
+        precision[a, a] = prior_precision[a]
+    for t in range(n_bins):
+        if counts[t] < 0:
+            continue
+        eta = values[0] + x[t, 0]
+        for a in range(1, m):
+            eta += values[a] * x[t, a]
+        mu = math.exp(min(eta, _MOST))
+        w = mu * r / (r + mu)
+        precision[0, 0] += w
+        for a in range(1, m):
+            wx = w * x[t, a]
+            precision[a, 0] += wx
+            for b in range(1, a + 1):
+                precision[a, b] += wx * x[t, b]
+    return cholesky(precision, np.empty((m, m)))
+
+
+@numba.njit(cache=True)
 def draw_values(rng, factor, mean, out):
     """A draw of the Gaussian that `fit_unit` gives."""
     for a in range(mean.size):
@@ -141,7 +165,7 @@ def log_density_values(factor, mean, values):
 
 
 @numba.njit(cache=True)
-def smooth_course(counts, dispersion, members, values, courses, slot, n_rounds, j, h, work, x):
+def smooth_course(counts, dispersion, members, values, courses, slot, n_rounds, j, h, work, x, warm=False):
     """Trajectory of some units under the dynamics of `slot`: the log normaliser of the Gaussian ``exp(h'x - x'jx/2)``.
 
     Parameters
@@ -157,6 +181,8 @@ def smooth_course(counts, dispersion, members, values, courses, slot, n_rounds, 
         The filter stays there, for `linear_dynamics_nb.sample_backward`.
     x : array (bin, m), overwritten
         Mean of the trajectory; one round further than the Gaussian's own expansion.
+    warm : bool
+        Begin at `x`, not at the counts.
     """
     n_bins, m = x.shape
     eta = np.empty(n_bins)
@@ -172,13 +198,14 @@ def smooth_course(counts, dispersion, members, values, courses, slot, n_rounds, 
             r = dispersion[i]
             d = values[q, 0]
             direction[1:] = values[q, 1:]
-            if round_ == 0:
+            guess = round_ == 0 and not warm
+            if guess:
                 first_guess(counts[i], eta)
             for t in range(n_bins):
                 y = counts[i, t]
                 if y < 0:
                     continue
-                if round_ > 0:
+                if not guess:
                     eta[t] = d
                     for a in range(m):
                         eta[t] += direction[a] * x[t, a]

@@ -133,11 +133,10 @@ def draw_state(rng: np.random.Generator, n_units: int, starts: np.ndarray, prior
     """
     n_states, n_slots, m = prior.max_states, prior.max_clusters, prior.size
     gamma = rng.gamma(prior.states_shape) / prior.states_rate
-    beta = rng.dirichlet(np.full(n_states, gamma / n_states)) if n_states > 1 else np.ones(1)
-    beta = np.maximum(beta, 1e-300)
+    beta = draw_shares(rng, np.full(n_states, gamma / n_states))
     mass = rng.gamma(prior.sticky_shape) / prior.sticky_rate
     stick = rng.beta(prior.stick_a, prior.stick_b)
-    switch = np.stack([rng.dirichlet(np.maximum(row, 1e-300)) for row in switch_mass(beta, mass, stick)])
+    switch = np.stack([draw_shares(rng, row) for row in switch_mass(beta, mass, stick)])
     path = np.empty(starts[-1], dtype=np.int64)
     for a, b in zip(starts[:-1], starts[1:], strict=True):
         path[a] = rng.integers(n_states)
@@ -169,6 +168,13 @@ def draw_state(rng: np.random.Generator, n_units: int, starts: np.ndarray, prior
         stick,
         gamma,
     )
+
+
+def draw_shares(rng: np.random.Generator, mass: np.ndarray) -> np.ndarray:
+    """A Dirichlet draw whose small parts are right to many digits, where NumPy's become 0 below its rounding."""
+    # A Gamma(a) variable is a Gamma(a + 1) one times U^(1/a).
+    log_part = np.log(rng.standard_gamma(mass + 1.0)) + np.log(1.0 - rng.random(len(mass))) / np.maximum(mass, 1e-300)
+    return np.maximum(np.exp(log_part - logsumexp(log_part)), 1e-300)
 
 
 def draw_dispersion(rng: np.random.Generator, n_units: int, prior: Prior) -> np.ndarray:

@@ -26,7 +26,7 @@ from neurodata.kernels import (
     state_runs_nb,
 )
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
-from neurodata.models.bicluster.prior import Prior, switch_mass
+from neurodata.models.bicluster.prior import Prior, draw_shares, switch_mass
 from neurodata.models.bicluster.state import Counts, State
 
 # A dispersion at which negative binomial counts are Poisson to rounding.
@@ -383,12 +383,11 @@ def draw_switches(rng: np.random.Generator, state: State, data: Counts, prior: P
     each = switch_mass(state.beta, state.mass, state.stick)
     tables = np.empty(n_states)
     sample_tables(rng, counts, each, state.mass * state.stick, tables)
-    state.beta = np.maximum(rng.dirichlet(state.gamma / n_states + tables), 1e-300)
+    state.beta = draw_shares(rng, state.gamma / n_states + tables)
     state.gamma = float(np.exp(slice_step(rng, np.log(state.gamma), of_gamma)))
     each = switch_mass(state.beta, state.mass, state.stick)
     for s in range(n_states):
-        row = rng.standard_gamma(each[s] + counts[s])
-        state.switch[s] = row / row.sum()
+        state.switch[s] = draw_shares(rng, each[s] + counts[s])
 
 
 def slice_step(rng: np.random.Generator, x: float, log_density, width: float = 1.0) -> float:

@@ -47,14 +47,13 @@ _TRIAL = 10
 _STATE_TRIAL = 25
 # Sweeps of a proposal whose evidence is averaged: fewest, and most where it is a near thing.
 _JUDGED = 4
-_MOST_JUDGED = 20
+_MOST_JUDGED = 12
 # Evidence by which a proposal may be behind at the first look.
 _HOPELESS = 60.0
 # Part of the steps that tell of the dynamics: trajectories are not observed.
 _KNOWN = 0.2
-# Proposals in a step of the search.
-_GROUP_TRIALS = 1
-_STATE_TRIALS = 1
+# Steps of the search between two proposals of states.
+_STATES_EVERY = 3
 
 
 def over_dispersed(rng: np.random.Generator, data: Counts, prior: Prior, chain: int) -> State:
@@ -129,9 +128,8 @@ def step(
         settle_once(rng, state, data, prior, settings)
         return state, Info()
     if 2 * i < n_warmup:
-        for _ in range(_GROUP_TRIALS):
-            state = regroup(rng, state, data, prior, settings)
-        for _ in range(_STATE_TRIALS):
+        state = regroup(rng, state, data, prior, settings)
+        if i % _STATES_EVERY == 0:
             state = find_states(rng, state, data, prior, settings)
     return sweep(rng, state, data, prior, settings)
 
@@ -301,17 +299,15 @@ def _arrays(
 
 
 def log_score(state: State, data: Counts, prior: Prior) -> float:
-    """Rough log evidence of the counts: trajectories by Laplace, coefficients and dynamics by prior over conditional.
+    """Rough log evidence of the counts: trajectories by Laplace, coefficients and dynamics by prior over posterior.
 
-    The last two follow Chib (1995, doi:10.1080/01621459.1995.10476635) with the conditional at the present trajectory
-    in place of the posterior, which counts against clusters.
+    The last two follow Chib (1995, doi:10.1080/01621459.1995.10476635), with posteriors given the present trajectory.
     """
     units, courses, _ = _arrays(state, data, prior)
     n_bins, m = state.x.shape[1:]
     n_states = len(state.beta)
     work = collapsed_nb.make_work(n_bins, n_states, m)
     j, h, mean_x = np.empty((n_bins, m, m)), np.empty((n_bins, m)), np.empty((n_bins, m))
-    factor, mean = np.empty((m, m)), np.empty(m)
     prior_mean, prior_precision = prior.coefficient_mean(), prior.coefficient_precision()
     centre, columns, scale, dof = prior.dynamics()
     total = 0.0
@@ -321,17 +317,18 @@ def log_score(state: State, data: Counts, prior: Prior) -> float:
     for k in state.clusters():
         members = np.flatnonzero(state.cluster == k)
         values = np.column_stack([state.baseline[members], state.loading[members]])
+        mean_x[:] = state.x[k]
         normaliser = laplace_nb.smooth_course(
-            data.counts, state.dispersion, members, values, courses, k, 4, j, h, work, mean_x
+            data.counts, state.dispersion, members, values, courses, k, 3, j, h, work, mean_x, True
         )
         total += laplace_nb.log_weight(data.counts, state.dispersion, members, values, j, h, normaliser, mean_x)
         for q, i in enumerate(members):
             total += laplace_nb.log_constant(data.counts[i], state.dispersion[i])
-            laplace_nb.fit_unit(
-                data.counts[i], state.dispersion[i], state.x[k], prior_mean, prior_precision, 4, factor, mean
-            )
             total += collapsed_nb.log_prior_coefficients(values[q], prior_mean, prior_precision)
-            total -= laplace_nb.log_density_values(factor, mean, values[q])
+            total -= 0.5 * laplace_nb.log_det_information(
+                data.counts[i], state.dispersion[i], state.x[k], values[q], prior_precision
+            )
+        total += 0.5 * values.size * (1.0 + np.log(2.0 * np.pi))
         linear_dynamics_nb.step_sums(state.x[k], data.starts, state.path, cross, inputs, outputs, count)
         for s in np.flatnonzero(count):
             theta = state.transition[k, s], state.offset[k, s], state.noise[k, s]
