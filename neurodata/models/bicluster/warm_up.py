@@ -15,6 +15,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import gammaln
+from sklearn.metrics import adjusted_rand_score
 
 from neurodata.kernels import (
     bicluster_nb,
@@ -48,10 +49,13 @@ _STATE_TRIAL = 25
 # Sweeps of a proposal whose evidence is averaged: fewest, and most where it is a near thing.
 _JUDGED = 4
 _MOST_JUDGED = 12
+# Most steps of the search.
+_SEARCH = 160
 # Evidence by which a proposal may be behind at the first look.
 _HOPELESS = 60.0
-# Part of the steps that tell of the dynamics: trajectories are not observed.
-_KNOWN = 0.2
+# Part of the steps that tell of the dynamics, as trajectories are not observed: the entropy of the posterior of the
+# dynamics, with ten units of some two spikes a bin, is that of the conditional on a tenth to a twentieth of the steps.
+_KNOWN = 0.05
 # Steps of the search between two proposals of states.
 _STATES_EVERY = 3
 
@@ -113,7 +117,7 @@ def _k_means(rng: np.random.Generator, table: np.ndarray, n_groups: int) -> np.n
 def step(
     rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings, i: int, n_warmup: int
 ) -> tuple[State, Info]:
-    """Step `i` of `n_warmup`: the search in the first half, sweeps in the second.
+    """Step `i` of `n_warmup`: the search at most in the first half, then sweeps.
 
     The search takes Poisson counts for negative binomial ones.
     """
@@ -127,7 +131,7 @@ def step(
         state = state.copy()
         settle_once(rng, state, data, prior, settings)
         return state, Info()
-    if 2 * i < n_warmup:
+    if i < min(n_warmup // 2, _SEARCH):
         state = regroup(rng, state, data, prior, settings)
         if i % _STATES_EVERY == 0:
             state = find_states(rng, state, data, prior, settings)
@@ -157,7 +161,7 @@ def draw_loadings(rng: np.random.Generator, state: State, data: Counts, prior: P
 
 
 def regroup(rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings) -> State:
-    """Split the cluster of two units, or join their two, if that has the larger evidence after a few sweeps."""
+    """Split the cluster of two units, join their two or share out the units anew, if the evidence is then larger."""
     n_units = len(state.cluster)
     if n_units < 2:
         return state
@@ -168,14 +172,13 @@ def regroup(rng: np.random.Generator, state: State, data: Counts, prior: Prior, 
     members = np.flatnonzero((state.cluster == a) | (state.cluster == b))
     part = Counts.of(data.counts[members], data.starts)
     now = _sub_state(state, members, a, b)
-    split = a == b
     small = replace(prior, max_clusters=2)
-    trial = (
-        _split(rng, now, part, small, np.flatnonzero(members == first)[0], np.flatnonzero(members == second)[0])
-        if split
-        else _join(now, part, small)
-    )
-    if len(np.unique(trial.cluster)) == len(np.unique(now.cluster)):
+    trial = now if a == b else _join(now, part, small)
+    # Two clusters are joined, or their units shared out anew.
+    if a == b or rng.random() < 0.5:
+        i, j = (int(np.flatnonzero(members == unit)[0]) for unit in (first, second))
+        trial = _split(rng, trial, part, small, i, j)
+    if a != b and adjusted_rand_score(now.cluster, trial.cluster) == 1.0:
         return state
 
     def score(each: State) -> float:
@@ -184,7 +187,7 @@ def regroup(rng: np.random.Generator, state: State, data: Counts, prior: Prior, 
     def improve(each: State) -> None:
         settle_once(rng, each, part, small, settings)
 
-    if not _better(now, trial, improve, score, _TRIAL, _partition_gain(state, trial, prior)):
+    if not _better(now, trial, improve, score, _TRIAL, _partition_gain(state, now, trial, prior)):
         return state
     return _with_part(state, trial, members, a, b)
 
@@ -348,11 +351,11 @@ def log_score(state: State, data: Counts, prior: Prior) -> float:
     return float(total)
 
 
-def _partition_gain(state: State, trial: State, prior: Prior) -> float:
+def _partition_gain(state: State, now: State, trial: State, prior: Prior) -> float:
     """Log prior of the partition after a split or a join over that before, of the clusters that changed and number."""
     n_clusters = len(state.clusters())
-    after = len(np.unique(trial.cluster))
-    change = 1 if after == 2 else -1
+    before, after = len(np.unique(now.cluster)), len(np.unique(trial.cluster))
+    change = after - before
     log_v = prior.log_partition(len(state.cluster))
     return float(log_v[n_clusters + change - 1] - log_v[n_clusters - 1])
 
