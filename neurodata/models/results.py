@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Models that can be read back: name of the class -> module.
 _MODELS = {
     "HMMGLM": "neurodata.models.hmm_glm.estimator",
+    "BiClustering": "neurodata.models.bicluster.estimator",
     **dict.fromkeys(("RateOnly", "CrossCorrelation", "LaggedRegression", "Shuffle"), "neurodata.validate.baselines"),
 }
 
@@ -26,7 +27,7 @@ def settings_attrs(model: Model) -> dict[str, str]:
     settings = model.get_params(deep=False)
     if not isinstance(settings.get("rng"), (int, type(None))):
         settings["rng"] = None
-    return {"model": type(model).__name__, "settings": json.dumps(settings), "neurodata": version()}
+    return {"model": type(model).__name__, "settings": json.dumps(settings, default=os.fspath), "neurodata": version()}
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -56,11 +57,15 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> again.weight_.identical(model.weight_)
     True
     """
-    dataset = read_tree(path, lazy=False).to_dataset()
+    tree = read_tree(path, lazy=False)
+    dataset = tree.to_dataset()
     name = dataset.attrs.get("model", "")
     if name not in _MODELS:
         raise FormatError("a file written by a model's save()", f"{path}: model {name!r}", "use nd.load for recordings")
     model = getattr(import_module(_MODELS[name]), name)(**json.loads(dataset.attrs["settings"]))
+    if hasattr(model, "_restore"):  # a model whose results are more than one Dataset
+        model._restore(tree)
+        return model
     for result in model._results:
         if result[:-1] in dataset:
             array = dataset[result[:-1]]
