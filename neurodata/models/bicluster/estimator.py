@@ -18,8 +18,7 @@ from neurodata._core.rng import RNGLike, generator
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
 from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
 from neurodata.models.base import Model
-from neurodata.models.bicluster import _point as partitions
-from neurodata.models.bicluster import predictive
+from neurodata.models.bicluster import partitions, predictive
 from neurodata.models.bicluster.chain import Drawn, Task, run_chains
 from neurodata.models.bicluster.draws import Plan, bytes_needed, probes_of
 from neurodata.models.bicluster.layout import Data, Layout
