@@ -12,6 +12,9 @@ from neurodata.models.hmm_glm.passes import StateRows, stretched
 
 # Bins per window of the first divisions; dwell times of a few windows or more are found.
 _WINDOWS = (50, 25, 100)
+# Fewest windows per state that clusters can be told from. Short recordings get shorter windows, down to a few bins.
+_WINDOWS_PER_STATE = 4
+_SHORTEST_WINDOW = 4
 _STAY = 0.95
 # Spread of the linear predictor that the noise of a perturbed start adds.
 _PERTURBATION = 0.5
@@ -47,7 +50,7 @@ def one_state(design: Design, penalty: Penalty, link: int, tol: float = 1e-10) -
 
 
 def start(problem: Problem, base: np.ndarray, n_states: int, index: int, rng: np.random.Generator) -> Parameters:
-    """Parameters at which restart `index` begins: even ones divide the windows, odd ones perturb the weights.
+    """Parameters at which restart `index` begins: even ones divide windows of time, odd ones perturb weights.
 
     Parameters
     ----------
@@ -56,11 +59,21 @@ def start(problem: Problem, base: np.ndarray, n_states: int, index: int, rng: np
     """
     if n_states == 1:
         return Parameters(base[None], np.ones(1), np.ones((1, 1)))
-    window = _WINDOWS[index // 2 % len(_WINDOWS)]
-    owner = window_of_row(problem.design, window)
-    if index % 2 == 0 and owner[-1] + 1 >= 4 * n_states:
-        return _divided(problem, base, n_states, owner, rng)
+    if index % 2 == 0:
+        window = window_length(problem.design, n_states, _WINDOWS[index // 2 % len(_WINDOWS)])
+        owner = window_of_row(problem.design, window)
+        if owner[-1] + 1 >= _WINDOWS_PER_STATE * n_states:
+            return _divided(problem, base, n_states, owner, rng)
     return _perturbed(problem, base, n_states, rng)
+
+
+def window_length(design: Design, n_states: int, longest: int) -> int:
+    """Bins per window: `longest`, or fewer where that leaves too few windows for `n_states`."""
+    fewest = _WINDOWS_PER_STATE * n_states
+    if window_of_row(design, longest)[-1] + 1 >= fewest:
+        return longest
+    # No window holds more rows than it has bins, so there are at least rows / bins of them.
+    return min(longest, max(_SHORTEST_WINDOW, len(design.row_bin) // fewest))
 
 
 def window_of_row(design: Design, window: int) -> np.ndarray:
