@@ -52,8 +52,8 @@ class BiClustering(Model):
     ----------
     n_latents : int
         Latent factors of a cluster, beside its common course; see `neurodata.models.select_n_latents`.
-    observation : {"negbin"}
-        Distribution of counts.
+    observation : {"negbin", "poisson"}
+        Distribution of counts; "poisson" is exact, and slower to mix: trajectories are proposed in short windows.
     dynamics : {"block"}
         "block": each cluster has dynamics of its own.
     max_clusters, max_states : int

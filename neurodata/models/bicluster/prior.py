@@ -11,6 +11,8 @@ from neurodata.kernels import matrix_normal_nb
 from neurodata.kernels.bicluster_nb import log_means
 from neurodata.models.bicluster.state import Counts, State
 
+# At this dispersion negative binomial log probabilities are within mu^2 / 1e9 of Poisson ones.
+POISSON_DISPERSION = 1e9
 # Terms of the sum over the number of clusters, empty ones too; the rest of a geometric prior is far below rounding.
 _MOST_CLUSTERS = 2000
 
@@ -22,7 +24,7 @@ class Prior:
     Attributes
     ----------
     observation : {"negbin", "poisson"}
-        Law of the counts; of a Poisson one all dispersions are infinite.
+        Law of the counts; for a Poisson one all dispersions are `POISSON_DISPERSION`.
     n_latents : int
         Latent factors of a cluster, beside its common course.
     max_clusters, max_states : int
@@ -178,9 +180,9 @@ def draw_shares(rng: np.random.Generator, mass: np.ndarray) -> np.ndarray:
 
 
 def draw_dispersion(rng: np.random.Generator, n_units: int, prior: Prior) -> np.ndarray:
-    """Dispersions (unit,) from the prior; infinite where counts are Poisson."""
+    """Dispersions (unit,) from the prior; as good as infinite where counts are Poisson."""
     if prior.observation == "poisson":
-        return np.full(n_units, np.inf)
+        return np.full(n_units, POISSON_DISPERSION)
     return rng.gamma(prior.dispersion_shape, size=n_units) / prior.dispersion_rate
 
 
@@ -207,9 +209,8 @@ def draw_counts(rng: np.random.Generator, state: State, starts: np.ndarray) -> C
     """Counts of all units and bins given the rest."""
     eta = np.empty((len(state.cluster), len(state.path)))
     log_means(state.baseline, state.loading, state.cluster, state.x, eta)
-    mean = np.exp(np.minimum(eta, 15.0))
     r = state.dispersion[:, None]
-    rate = mean if np.isinf(r).all() else mean * rng.gamma(r, size=eta.shape) / r
+    rate = np.exp(np.minimum(eta, 15.0)) * rng.gamma(r, size=eta.shape) / r
     return Counts.of(rng.poisson(rate), starts)
 
 

@@ -56,10 +56,6 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 def check_available(settings: dict[str, Any]) -> None:
     """Refuse the variants of the model that there is no sampler for."""
-    if settings.get("observation", "negbin") != "negbin":
-        raise OptionError(
-            "observation='negbin'", f"observation={settings['observation']!r}", "fit the negative binomial"
-        )
     if settings.get("dynamics", "block") != "block":
         raise OptionError("dynamics='block'", f"dynamics={settings['dynamics']!r}", "fit block dynamics")
 

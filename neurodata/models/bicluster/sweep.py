@@ -26,11 +26,8 @@ from neurodata.kernels import (
     state_runs_nb,
 )
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
-from neurodata.models.bicluster.prior import Prior, draw_shares, switch_mass
+from neurodata.models.bicluster.prior import POISSON_DISPERSION, Prior, draw_shares, switch_mass
 from neurodata.models.bicluster.state import Counts, State
-
-# A dispersion at which negative binomial counts are Poisson to rounding.
-_AS_POISSON = 1e12
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,10 @@ def _poisson_sweep(
         info.windows += taken
         info.all_windows += n_all
     if rng.random() < settings.splits:
-        state.dispersion[:] = _AS_POISSON
+        state.dispersion[:] = POISSON_DISPERSION
         log_partition = prior.log_partition(len(state.cluster))
         info.split, info.merged = split_merge_nb.split_or_merge(rng, units, courses, numbers, log_partition, 1)
-    state.dispersion = np.full(len(state.cluster), np.inf)
+    state.dispersion = np.full(len(state.cluster), POISSON_DISPERSION)
     draw_states(rng, state, data, prior, settings, info)
     return state, info
 

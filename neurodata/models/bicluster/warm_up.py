@@ -26,7 +26,7 @@ from neurodata.kernels import (
     split_merge_nb,
 )
 from neurodata.kernels.state_path_nb import count_transitions
-from neurodata.models.bicluster.prior import Prior, switch_mass
+from neurodata.models.bicluster.prior import POISSON_DISPERSION, Prior, switch_mass
 from neurodata.models.bicluster.state import Counts, State
 from neurodata.models.bicluster.sweep import (
     Info,
@@ -124,7 +124,7 @@ def step(
     if prior.observation == "poisson" and 2 * i < n_warmup:
         state, info = step(rng, state, data, replace(prior, observation="negbin"), settings, i, n_warmup)
         if 2 * (i + 1) >= n_warmup:
-            state.dispersion = np.full(len(state.cluster), np.inf)
+            state.dispersion = np.full(len(state.cluster), POISSON_DISPERSION)
         return state, info
     settle = min(_SETTLE, n_warmup // 4)
     if i < settle:
