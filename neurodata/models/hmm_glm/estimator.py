@@ -24,7 +24,7 @@ from neurodata.models.covariates import Covariates, covariate_names, read_covari
 from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
 from neurodata.models.hmm_glm.design import Design, Layout, build_design, mean_count, recorded_together
 from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
-from neurodata.models.hmm_glm.laplace import Uncertainty, uncertainty
+from neurodata.models.hmm_glm.laplace import Uncertainty, effective_number, uncertainty
 from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
 from neurodata.models.hmm_glm.onehot import TYPES
@@ -140,6 +140,10 @@ class HMMGLM(Model):
         Weights of the basis shapes.
     penalty_precision_, penalty_centre_ : DataArray (state, column, unit)
         The Gaussian prior of each coefficient that the fit ended with; columns are those of the regression.
+    n_effective_ : float
+        Effective number of coefficients: the trace of the data's curvature over that of the posterior, which adds the
+        prior's. A coefficient that the prior holds where it is counts as none. From the same curvatures as
+        `weight_se_`.
     converged_, n_iter_, bin_width_, weight_se_method_
         Whether `tol` was met; EM iterations of the start that was chosen, in all; s; see `weight_se_`.
 
@@ -207,6 +211,7 @@ class HMMGLM(Model):
         "n_iter_",
         "bin_width_",
         "weight_se_method_",
+        "n_effective_",
         "largest_count_",
         "sessions_differ_",
     )
@@ -322,6 +327,7 @@ class HMMGLM(Model):
         self.n_iter_ = n_iter
         self.bin_width_ = sequences.bin_width
         self.weight_se_method_ = known.method
+        self.n_effective_ = effective_number(known, problem.penalty)
         self.largest_count_ = int(sequences.counts.max())
         self._name_results()
         if not run.converged:

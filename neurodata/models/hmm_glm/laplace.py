@@ -60,6 +60,22 @@ def uncertainty(problem: Problem, layout: Layout, theta: np.ndarray, posterior: 
     return Uncertainty(variance, error, curvatures.method)
 
 
+def effective_number(known: Uncertainty, penalty: Penalty) -> float:
+    """Effective number of coefficients: the trace of the data's curvature over that of the posterior.
+
+    A coefficient that the data alone settle counts as one, one that its prior holds where it is as none. The prior is
+    diagonal, so the trace needs no more than the posterior variances. Intercepts that states share count once.
+    """
+    count = 0.0
+    for state, variance in enumerate(known.variance):
+        # Where there is no coefficient the variance is 0.
+        told = np.where(variance > 0, np.clip(1.0 - penalty.of_state(state)[0] * variance, 0.0, 1.0), 0.0)
+        count += float(told[1:].sum())
+        if state == 0 or not penalty.shared_intercept:
+            count += float(told[0].sum())
+    return count
+
+
 class Curvatures:
     """State, unit and curvature matrix (column, column) of every regression, without the penalty.
 

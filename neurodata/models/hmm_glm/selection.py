@@ -53,7 +53,8 @@ def select_n_states(
         number of states whose mean score is within one standard error of the highest. The same for `cosmoothing`,
         where a fifth of the units at a time is predicted from states that the others tell: `mean_cosmoothing`,
         `cosmoothing_se`, `best_by_cosmoothing`. `bic` (n_states) of fits to all data, less is better, and
-        `best_by_bic`. Standard errors are those of the differences to the highest, over folds.
+        `best_by_bic`; it counts a coefficient as far as the data and not its prior settle it (`HMMGLM.n_effective_`),
+        as most couplings are held at none. Standard errors are those of the differences to the highest, over folds.
 
     Examples
     --------
@@ -158,14 +159,9 @@ def _spikes(array: xr.DataArray, units: np.ndarray) -> float:
 
 
 def _fit_bic(model: HMMGLM, arrays: list[xr.DataArray], given: list[xr.DataArray] | None) -> float:
-    """``-2 log L + k log(bins)``, k the number of coefficients, transitions and first states."""
+    """``-2 log L + k log(bins)``, k the effective number of coefficients, transitions and first states."""
     model.fit(arrays, given)
-    coefficients = int(np.isfinite(model.coefficient_.values).sum() + np.isfinite(model.intercept_.values).sum())
-    if "self_coefficient_" in vars(model):
-        coefficients += int(np.isfinite(model.self_coefficient_.values).sum())
-    if "covariate_weight_" in vars(model):
-        coefficients += int(np.isfinite(model.covariate_weight_.values).sum())
     n_states = model.intercept_.sizes["state"]
     n_bins = sum(array.sizes["time"] * array.sizes.get("trial", 1) for array in arrays)
-    free = coefficients + n_states * (n_states - 1) + n_states - 1
+    free = model.n_effective_ + n_states * (n_states - 1) + n_states - 1
     return float(-2.0 * model.log_likelihood_[-1] + free * np.log(n_bins))
