@@ -41,22 +41,22 @@ class Network(NamedTuple):
     state_test: np.ndarray
 
 
-def draw(n_states: int, n_bins: int, n_train: int, n_test: int, seed: int) -> Network:
+def draw(n_states: int, n_bins: int, n_train: int, n_test: int, seed: int, n_units: int = N_UNITS) -> Network:
     """A network, and sequences of `n_bins` bins of it."""
     rng = np.random.default_rng(seed)
-    shape = (n_states, N_UNITS, N_UNITS)
+    shape = (n_states, n_units, n_units)
     odds = rng.dirichlet(CONCENTRATION, size=shape[1:])
     # The largest of log odds plus Gumbel noise is a draw from the odds.
     kind = np.argmax(np.log(odds + 1e-300) + rng.gumbel(size=(*shape, 3)), axis=-1) - 1
     weight = kind * np.log1p(rng.uniform(0.0, 3.0, shape))
-    intercept = 0.1 * (rng.random(N_UNITS) - 0.5)
+    intercept = 0.1 * (rng.random(n_units) - 0.5)
     transition = np.full((n_states, n_states), (1.0 - STAY) / (n_states - 1))
     np.fill_diagonal(transition, STAY)
     basis = np.exp(-np.arange(1.0, N_LAGS + 1.0))
     basis /= basis.sum()
     counts, states = [], []
     for _ in range(n_train + n_test):
-        x = np.zeros((n_bins + N_LAGS, N_UNITS))
+        x = np.zeros((n_bins + N_LAGS, n_units))
         z = np.zeros(n_bins, dtype=int)
         now = 0
         for t in range(n_bins):
