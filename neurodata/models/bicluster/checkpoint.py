@@ -119,7 +119,8 @@ def read(path: Path, who: dict[str, Any], data: Counts, prior: Prior, plan: Plan
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     fix = "remove it to start the chain anew"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop(_HEADER).tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

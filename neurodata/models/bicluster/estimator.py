@@ -243,7 +243,8 @@ class BiClustering(Model):
         _check_length(sequences)
         prior, plan = make_prior(settings), self._plan()
         counts = Counts.of(sequences.counts.T, sequences.starts)
-        needed = self._check_memory(*counts.counts.shape, prior, plan)
+        n_units, n_bins = counts.counts.shape
+        needed = self._check_memory(n_units, n_bins, prior, plan)
         rngs = generator(self.rng).spawn(self.n_chains)
         tasks = [Task(k, rng, counts, prior, Settings(), plan) for k, rng in enumerate(rngs)]
         chains = run_chains(
@@ -298,7 +299,7 @@ class BiClustering(Model):
             raise OptionError("a stride of at least 1", repr(stride), "pass e.g. stride=4")
         values = partitions.similarity(flat(self.posterior_, "bin_state")[:, ::stride])
         bins = self._layout.bins().isel(bin=slice(None, None, stride))
-        coords: dict[str, Any] = {**bins.coords, "bin_2": bins["bin"].values}
+        coords: dict[str, Any] = {**{str(name): one for name, one in bins.coords.items()}, "bin_2": bins["bin"].values}
         if "time" in bins.coords:
             coords["time_2"] = ("bin_2", bins["time"].values, {"units": "s"})
         return xr.DataArray(
@@ -650,7 +651,7 @@ class BiClustering(Model):
         worst = f"{np.nanmax(value):.3f}" if not np.isnan(value).all() else "unknown"
 
         def likely(table: xr.DataArray) -> str:
-            k = int(table.argmax())
+            k = int(table.values.argmax())
             return f"{int(table[table.dims[0]][k])} (probability {float(table[k]):.2f})"
 
         return [

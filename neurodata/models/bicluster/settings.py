@@ -36,7 +36,7 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name in PRIOR:
         if name in _WHOLE or name in _MOST or name in ("observation", "dynamics"):
             continue
-        value = settings.get(name, 1.0)
+        value = settings.get(name, 0.5)
         number = isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")
         if not number or (name not in _ANY and not value > 0):
             problems.append((f"{name}, a number{'' if name in _ANY else ' above 0'}", f"{name}={value!r}"))
