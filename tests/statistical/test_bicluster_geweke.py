@@ -281,19 +281,19 @@ def _steps(state: State) -> tuple[float, float]:
     return float(np.concatenate(densities).mean()), float(np.concatenate(residuals).mean())
 
 
-def drift(step, n_pairs: int, seed: int) -> tuple[list[str], np.ndarray]:
+def drift(step, n_pairs: int, seed: int, prior: Prior = PRIOR) -> tuple[list[str], np.ndarray]:
     """Names and z (function, moment) of the mean differences that `N_ROUNDS` of a step make."""
     rng = np.random.default_rng(seed)
     before, after = [], []
     for _ in range(n_pairs):
-        state = draw_state(rng, N_UNITS, STARTS, PRIOR)
+        state = draw_state(rng, N_UNITS, STARTS, prior)
         data = draw_counts(rng, state, STARTS)
         first = summaries(state, data)
         before.append(list(first.values()))
         for k in range(N_ROUNDS):
             if k > 0:
                 data = draw_counts(rng, state, STARTS)
-            step(rng, state, data, PRIOR)
+            step(rng, state, data, prior)
         # These counts and what was drawn given them are a draw from the joint distribution too.
         after.append(list(summaries(state, data).values()))
     a, b = np.array(before), np.array(after)
@@ -342,6 +342,32 @@ def test_a_step_leaves_the_joint_distribution_in_many_draws(name):
     names, z = drift(STEPS[name], 5000, seed=2)
     print(f"{name}: {worst(names, z)}")
     assert np.abs(z).max() < bound(len(names)), worst(names, z)
+
+
+POISSON = replace(PRIOR, observation="poisson")
+
+
+@pytest.mark.statistical
+def test_sweeps_of_poisson_counts_leave_the_joint_distribution():
+    names, z = drift(sweep, 400, 1, POISSON)
+    print(worst(names, z))
+    assert np.abs(z).max() < bound(len(names)), worst(names, z)
+    assert (z != 0).sum() > 3
+
+
+@pytest.mark.statistical
+def test_proposals_for_poisson_counts_that_are_always_taken_do_not():
+    """Counts as if they were negative binomial with a dispersion of one."""
+
+    def untested(rng, state, data, prior):
+        state.dispersion = np.ones(N_UNITS)
+        reassign(rng, state, data, PRIOR)
+        courses(rng, state, data, PRIOR)
+        state.dispersion = np.full(N_UNITS, 1e9)
+
+    names, z = drift(untested, 600, 1, POISSON)
+    print(worst(names, z))
+    assert np.abs(z).max() > bound(len(names)), worst(names, z)
 
 
 def whole(change=None, *, n_marginal: int, n_successive: int, n_chains: int, seed: int):
