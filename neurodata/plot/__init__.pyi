@@ -3,6 +3,10 @@ from .aligned import averages as averages
 from .calcium import traces as traces
 from .calibration import coverage as coverage
 from .calibration import sbc_ecdf as sbc_ecdf
+from .clusters import chains as chains
+from .clusters import group_numbers as group_numbers
+from .clusters import rates as rates
+from .clusters import similarity as similarity
 from .eeg import signals as signals
 from .eeg import spectrum as spectrum
 from .hmm import connectivity as connectivity
