@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--analysis",
         action="append",
         metavar="NAME",
-        help="states, spectrum or rdm; repeatable (default: by data)",
+        help="states, spectrum, rdm or bicluster; repeatable (default: by data)",
     )
     analyze.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: NAME-report, here)")
     _add_settings(analyze)

@@ -102,7 +102,7 @@ def test_convert_is_lossless_and_does_not_replace_unasked(tmp_path, capsys):
         (("info", "example_eeg", "--reader", "phy"), "edf"),
         (("info", "example_eeg", "--sampling-rate", "-3"), "above 0"),
         (("analyze", "example_eeg", "--states", "0"), "from 1"),
-        (("analyze", "example_eeg", "--analysis", "magic"), "states, spectrum, rdm"),
+        (("analyze", "example_eeg", "--analysis", "magic"), "states, spectrum, rdm, bicluster"),
         (("analyze", "example_eeg", "--analysis", "states"), "sorted spikes"),
         (("analyze", "example_spikes", "--analysis", "spectrum"), "a node eeg"),
     ],
