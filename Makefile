@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 NEURODATA_DATA ?= $(abspath $(wildcard ../shared/data))
 export NEURODATA_DATA
 
-.PHONY: demo test test-browser test-core lint types bench lock clean
+.PHONY: demo test test-browser test-long test-core lint types bench lock clean
 
 demo: $(STAMP)
 	$(BIN)/neurodata demo
@@ -23,6 +23,10 @@ test: $(STAMP)
 # The report in a real browser; needs Debian's chromium, which .ci/run installs.
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -q -m browser
+
+# What takes hours: distributions to a finer error bar than the default run's.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -q -m long
 
 # The core install alone, from a built wheel: no extra, no checkout on the path.
 test-core: $(STAMP)

@@ -8,7 +8,6 @@ what the step does not touch cancels. Whole sweeps go through `validate.geweke`,
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +46,6 @@ SETTINGS = sw.Settings(n_terms=64, births=0.6, n_runs=3, n_windows=3, n_jumps=4,
 # Chance that any function of any right step is beyond the bound.
 LEVEL = 0.05
 N_ROUNDS = 8
-LONG = pytest.mark.skipif("NEURODATA_LONG_TESTS" not in os.environ, reason="long: set NEURODATA_LONG_TESTS to run it")
 
 
 def dispersions(rng, state, data, prior):
@@ -335,7 +333,7 @@ def test_a_broken_step_does_not(name):
     assert np.abs(z).max() > bound(len(names)), worst(names, z)
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.statistical
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_leaves_the_joint_distribution_in_many_draws(name):
@@ -414,7 +412,7 @@ def test_sweeps_with_a_broken_step_fail():
     assert result.attrs["verdict"].startswith("FAILED")
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.statistical
 def test_many_whole_sweeps():
     names, result = whole(n_marginal=30_000, n_successive=40_000, n_chains=4, seed=4)

@@ -8,7 +8,6 @@ is thinned until they hardly do.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -117,7 +116,7 @@ def test_ranks_show_a_broken_sampler():
     assert not result.passed.sel(quantity="log_r")
 
 
-@pytest.mark.skipif("NEURODATA_LONG_TESTS" not in os.environ, reason="hours: set NEURODATA_LONG_TESTS to run it")
+@pytest.mark.long
 @pytest.mark.statistical
 @pytest.mark.parametrize("n_simulations", [100, 1000])
 def test_ranks_are_uniform_among_99_draws(n_simulations):

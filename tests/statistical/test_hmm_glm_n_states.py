@@ -12,6 +12,7 @@ import pytest
 
 import neurodata as nd
 from neurodata.containers import make_counts
+from neurodata.models.hmm_glm.selection import _fit_bic
 
 N_UNITS, N_LAGS, N_BINS, N_SEQUENCES, STAY, BIN_WIDTH = 20, 5, 1000, 5, 0.98, 0.02
 
@@ -51,3 +52,22 @@ def test_cosmoothing_finds_the_number_of_states(n_states, seed):
     gain = table["mean_cosmoothing"].sel(n_states=n_states) - table["mean_cosmoothing"]
     # A third of the smallest cost seen; a model that cannot tell the states apart loses next to nothing.
     assert float(gain.sel(n_states=n_states - 1)) > 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+@pytest.mark.parametrize(("n_states", "seed"), [(2, 100), (3, 101)])
+def test_bic_finds_the_number_of_states_when_it_counts_what_the_data_settle(n_states, seed):
+    sequences = simulate(n_states, seed)
+    bic, all_counted = [], []
+    for n in range(1, n_states + 2):
+        model = nd.models.HMMGLM(
+            n_states=n, link="sigmoid", basis="exponential", history=N_LAGS * BIN_WIDTH, n_restarts=3, rng=0
+        ).fit(sequences)
+        free = n * n - 1
+        bic.append(_fit_bic(model, sequences, None))
+        coefficients = n * N_UNITS * (N_UNITS + 1) + free
+        all_counted.append(-2.0 * float(model.log_likelihood_[-1]) + coefficients * np.log(N_BINS * N_SEQUENCES))
+    assert 1 + int(np.argmin(bic)) == n_states
+    # Couplings that the prior holds at none would otherwise cost more than the states are worth.
+    assert 1 + int(np.argmin(all_counted)) == 1
