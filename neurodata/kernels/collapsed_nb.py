@@ -1,8 +1,8 @@
 """Moves of the bi-clustering sampler with trajectories integrated out, in Numba.
 
 Given Polya-Gamma weights, loadings and dynamics, the evidence of a cluster's counts is that of a Kalman filter. Moves
-of units and of stretches of the state path that are accepted by this evidence are not held back by trajectories that
-were drawn for the clusters and states of the moment. Trajectories of clusters that changed are drawn anew.
+of units that are accepted by this evidence are not held back by trajectories that were drawn for the clusters of the
+moment. Trajectories of clusters that changed are drawn anew. `collapsed_path_nb` does the same for the state path.
 """
 
 from __future__ import annotations
@@ -240,95 +240,4 @@ def move_units(rng, units, courses, numbers, n_tries):
             redraw(rng, units, courses, b, j, h, work)
             if size[a] > 0:
                 redraw(rng, units, courses, a, j, h, work)
-    return moved
-
-
-@numba.njit(cache=True)
-def total_evidence(units, courses, slots, path, j, h, work):
-    """Log evidence of all clusters for a state path; `j` and `h` are (cluster, bin, ...)."""
-    total = 0.0
-    for q in range(slots.size):
-        total += evidence(j[q], h[q], courses, slots[q], path, work)
-    return total
-
-
-@numba.njit(cache=True)
-def move_stretches(rng, units, courses, slots, switch, n_tries):
-    """Metropolis-Hastings: a stretch of the path to another state; gives how many were accepted.
-
-    Half of the stretches are runs between two switches, whose new state differs from its neighbours' so that the
-    switches stay; half are windows at random, left alone unless all of their bins are in one state.
-    """
-    n_bins, m = courses.x.shape[1:]
-    n_states = switch.shape[0]
-    path = courses.path
-    starts = courses.starts
-    work = make_work(n_bins, n_states, m)
-    j = np.zeros((slots.size, n_bins, m, m))
-    h = np.zeros((slots.size, n_bins, m))
-    for q in range(slots.size):
-        for i in range(units.cluster.size):
-            if units.cluster[i] == slots[q]:
-                add_unit(units, i, j[q], h[q])
-    now = total_evidence(units, courses, slots, path, j, h, work)
-    moved = 0
-    trial = path.copy()
-    for _ in range(n_tries):
-        q = int(rng.random() * (starts.size - 1))
-        begin, end = starts[q], starts[q + 1]
-        if end - begin < 2:
-            continue
-        apart = rng.random() < 0.5
-        if apart:
-            n_runs = 1
-            for t in range(begin + 1, end):
-                n_runs += path[t] != path[t - 1]
-            run = int(rng.random() * n_runs)
-            first = begin
-            while run > 0:
-                first += 1
-                run -= path[first] != path[first - 1]
-            last = first
-            while last + 1 < end and path[last + 1] == path[first]:
-                last += 1
-        else:
-            size = min(int(math.exp(rng.random() * math.log(end - begin))) + 1, end - begin)
-            first = begin + int(rng.random() * (end - begin - size + 1))
-            last = first + size - 1
-            uniform = True
-            for t in range(first + 1, last + 1):
-                if path[t] != path[first]:
-                    uniform = False
-                    break
-            if not uniform:
-                continue
-        old = path[first]
-        new = int(rng.random() * n_states)
-        if new == old:
-            continue
-        if apart and ((first > begin and path[first - 1] == new) or (last + 1 < end and path[last + 1] == new)):
-            continue
-        ratio = (last - first) * (math.log(switch[new, new]) - math.log(switch[old, old]))
-        if first > begin:
-            before = path[first - 1]
-            ratio += math.log(switch[before, new]) - math.log(switch[before, old])
-        if last + 1 < end:
-            after = path[last + 1]
-            ratio += math.log(switch[new, after]) - math.log(switch[old, after])
-        for t in range(first, last + 1):
-            trial[t] = new
-        then = total_evidence(units, courses, slots, trial, j, h, work)
-        if math.log(1.0 - rng.random()) < ratio + then - now:
-            moved += 1
-            now = then
-            for t in range(first, last + 1):
-                path[t] = new
-        else:
-            for t in range(first, last + 1):
-                trial[t] = old
-    for q in range(slots.size):
-        evidence(j[q], h[q], courses, slots[q], path, work)
-        sample_backward(
-            rng, starts, path, courses.offset[slots[q]], work.pulled, work.factor, work.eta, courses.x[slots[q]]
-        )
     return moved

@@ -203,8 +203,8 @@ def relabel_some(
         length = starts[q + 1] - starts[q]
         if length < 2:
             continue
-        # Lengths of all sizes.
-        size = int(math.exp(rng.random() * math.log(length))) + 1
+        # Short windows are as likely as long ones.
+        size = int(math.exp(rng.random() * math.log(length + 1.0)))
         a = starts[q] + int(rng.random() * (length - size + 1)) if size <= length else starts[q]
         b = min(a + size, starts[q + 1]) - 1
         uniform = True

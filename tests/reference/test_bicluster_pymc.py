@@ -39,7 +39,7 @@ def quantities(r, d, c, x, transition, noise):
 
 
 def by_sweeps(data, state, n, rng):
-    settings = sw.Settings(n_jumps=0, n_stretches=0, splits=0.0, n_terms=64)
+    settings = sw.Settings(n_jumps=0, n_scans=0, splits=0.0, n_terms=64)
     kept = []
     for k in range(-500, n):
         state, _ = sw.sweep(rng, state, data, PRIOR, settings)

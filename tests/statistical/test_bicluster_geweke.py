@@ -16,7 +16,14 @@ from scipy.special import gammaln
 from scipy.stats import norm
 
 import neurodata as nd
-from neurodata.kernels import bicluster_nb, collapsed_nb, split_merge_nb, state_path_nb
+from neurodata.kernels import (
+    bicluster_nb,
+    collapsed_dynamics_nb,
+    collapsed_nb,
+    collapsed_path_nb,
+    split_merge_nb,
+    state_path_nb,
+)
 from neurodata.models.bicluster import sweep as sw
 from neurodata.models.bicluster.prior import Prior, draw_counts, draw_state
 from neurodata.models.bicluster.state import Counts, State
@@ -42,7 +49,8 @@ PRIOR = Prior(
     stick_a=3.0,
     stick_b=2.0,
 )
-SETTINGS = sw.Settings(n_terms=64, births=0.6, n_runs=3, n_windows=3, n_jumps=4, n_stretches=4, splits=1.0)
+SETTINGS = sw.Settings(n_terms=64, births=0.6, n_runs=3, n_windows=3, n_jumps=4, n_scans=2, splits=1.0)
+WINDOWS = np.array([4, 5, 9])
 # Chance that any function of any right step is beyond the bound.
 LEVEL = 0.05
 N_ROUNDS = 8
@@ -69,9 +77,23 @@ def jumps(rng, state, data, prior):
     collapsed_nb.move_units(rng, *arrays, SETTINGS.n_jumps)
 
 
-def stretches(rng, state, data, prior):
+def path_moves(rng, state, data, prior):
     seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
-    collapsed_nb.move_stretches(rng, seen, tracks, state.clusters(), state.switch, SETTINGS.n_stretches)
+    clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
+    collapsed_path_nb.move_path(rng, clusters, state.path, data.starts, state.switch, WINDOWS)
+    collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
+
+
+def collapsed_dynamics(rng, state, data, prior):
+    seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
+    clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
+    collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
+    collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
+
+
+def coordinates(rng, state, data, prior):
+    sw.change_coordinates(rng, state, data, prior)
+    sw.draw_dynamics(rng, state, data, prior)
 
 
 def splits(rng, state, data, prior):
@@ -101,7 +123,9 @@ STEPS = {
     "courses": courses,
     "jumps": jumps,
     "splits": splits,
-    "stretches": stretches,
+    "path moves": path_moves,
+    "collapsed dynamics": collapsed_dynamics,
+    "coordinates": coordinates,
     "shift": sw.shift,
     "relabel": relabel,
     "dynamics": sw.draw_dynamics,
@@ -144,10 +168,12 @@ def stale_weights(rng, state, data, prior):
 
 
 def swapped_switch(rng, state, data, prior):
-    """Stretches weighed by the transition matrix of the reversed chain."""
+    """Paths weighed by the transition matrix of the reversed chain."""
     seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
     turned = np.ascontiguousarray(state.switch.T)
-    collapsed_nb.move_stretches(rng, seen, tracks, state.clusters(), turned, SETTINGS.n_stretches)
+    clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
+    collapsed_path_nb.move_path(rng, clusters, state.path, data.starts, turned, WINDOWS)
+    collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
 
 
 def half_shift(rng, state, data, prior):
@@ -198,7 +224,7 @@ BROKEN = {
     "courses: sign of r in kappa": wrong_kappa,
     "courses: weights of other means": stale_weights,
     "jumps: weight of a new cluster": wrong_new(jumps),
-    "stretches: transition matrix transposed": swapped_switch,
+    "path moves: transition matrix transposed": swapped_switch,
     "shift: offsets stay": half_shift,
     "relabel: not sticky": relabel_loose,
     "dynamics: states shifted by a bin": dynamics_of_next,

@@ -38,13 +38,13 @@ class Prior:
     transition_mean, transition_precision : float
         ``[A b] | Q ~ MN([transition_mean I, 0], Q, diag(transition_precision, ..., 1))``. The paper has 1 and 1, which
         with noise of variance 0.01 holds A within about 0.1 of the identity and so rules out trajectories that fall to
-        noise; here A is within about 0.3 of one half.
+        noise; here A is within about 0.7 of one half. The wider A is, the more a state must explain to be worth it.
     cluster_weight, cluster_rate : float
         Mixture of finite mixtures: ``K - 1 ~ Geometric(cluster_rate)``, weights ``Dirichlet(cluster_weight)``.
     sticky_shape, sticky_rate : float
-        ``alpha + kappa ~ Gamma``; the paper has 15.
+        ``alpha + kappa ~ Gamma``; the paper has 15. A small mass leaves the rows of the transition matrix to the data.
     stick_a, stick_b : float
-        ``kappa / (alpha + kappa) ~ Beta``; the paper has 2/3, states of three bins.
+        ``kappa / (alpha + kappa) ~ Beta``; the paper has 2/3, states of three bins; here they last some fifty.
     states_shape, states_rate : float
         Concentration of the states' shared weights, ``gamma ~ Gamma``; the paper has 5.
     """
@@ -61,14 +61,14 @@ class Prior:
     noise_dof: float = 2.0
     noise_scale: float = 0.01
     transition_mean: float = 0.5
-    transition_precision: float = 0.1
+    transition_precision: float = 0.02
     cluster_weight: float = 1.0
     cluster_rate: float = 0.2
     sticky_shape: float = 2.0
-    sticky_rate: float = 0.1
-    stick_a: float = 9.0
+    sticky_rate: float = 0.5
+    stick_a: float = 49.0
     stick_b: float = 1.0
-    states_shape: float = 2.0
+    states_shape: float = 1.0
     states_rate: float = 1.0
 
     @property

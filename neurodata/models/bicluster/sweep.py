@@ -16,7 +16,10 @@ from scipy.special import gammaln
 
 from neurodata.kernels import (
     bicluster_nb,
+    collapsed_dynamics_nb,
     collapsed_nb,
+    collapsed_path_nb,
+    coordinates_nb,
     linear_dynamics_nb,
     matrix_normal_nb,
     membership_nb,
@@ -28,6 +31,9 @@ from neurodata.kernels import (
 from neurodata.kernels.state_path_nb import count_transitions, sample_path, sample_tables
 from neurodata.models.bicluster.prior import POISSON_DISPERSION, Prior, draw_shares, switch_mass
 from neurodata.models.bicluster.state import Counts, State
+
+# Fewest and most bins of the windows in which switches move.
+_WINDOW = 4, 64
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,12 @@ class Settings:
         Rounds of dynamics and path in a sweep.
     n_runs, n_windows : int
         Stretches of the path that get a new label in a sweep, given trajectories.
-    n_jumps, n_stretches : int
-        Units and stretches of the path that may change, trajectories integrated out, in a sweep.
+    n_jumps : int
+        Units that may change their cluster, trajectories integrated out, in a sweep.
+    n_scans : int
+        Scans of the path for switches that may move, trajectories integrated out, in a sweep.
+    move_dynamics : bool
+        Whether the dynamics of a state of each cluster move too, trajectories integrated out.
     splits : float
         Probability of a split or merge of clusters in a sweep.
     poisson_dispersion : float
@@ -63,7 +73,8 @@ class Settings:
     n_runs: int = 8
     n_windows: int = 4
     n_jumps: int = 6
-    n_stretches: int = 8
+    n_scans: int = 2
+    move_dynamics: bool = True
     splits: float = 0.1
     poisson_dispersion: float = 10.0
     poisson_window: int = 10
@@ -71,13 +82,18 @@ class Settings:
 
 @dataclass
 class Info:
-    """What a sweep did: units that moved, accepted steps by kind, log-likelihood of the counts given the rest."""
+    """What a sweep did.
+
+    Units that moved, accepted steps by kind, bins that changed their state by moves of switches, log-likelihood of the
+    counts given the rest.
+    """
 
     moved: int = 0
     jumped: int = 0
     split: int = 0
     merged: int = 0
     turned: int = 0
+    switched: int = 0
     relabelled: int = 0
     windows: int = 0
     all_windows: int = 0
@@ -101,11 +117,22 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
         if info.split or info.merged:
             # The move is accepted with the weights integrated out: those in hand belong to what was there before.
             units = units._replace(weight=draw_weights(rng, state, data, log_means(state), settings))
-    info.turned = int(
-        collapsed_nb.move_stretches(rng, units, courses, state.clusters(), state.switch, settings.n_stretches)
+    slots = state.clusters()
+    clusters = collapsed_path_nb.make_clusters(units, courses, slots)
+    if settings.move_dynamics:
+        collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
+    info.turned, info.switched = collapsed_path_nb.move_path(
+        rng, clusters, state.path, data.starts, state.switch, _windows(rng, settings)
     )
+    collapsed_path_nb.settle(rng, clusters, courses, slots)
     draw_states(rng, state, data, prior, settings, info)
     return state, info
+
+
+def _windows(rng: np.random.Generator, settings: Settings) -> np.ndarray:
+    """Bins of the windows of each scan of the path."""
+    low, high = np.log(_WINDOW)
+    return np.exp(rng.uniform(low, high, settings.n_scans)).astype(np.int64)
 
 
 def _poisson_sweep(
@@ -137,6 +164,7 @@ def draw_states(
     """All but units and trajectories: levels, dynamics, path, transition matrix."""
     shift(rng, state, data, prior)
     info.relabelled = relabel(rng, state, data, prior, settings)
+    change_coordinates(rng, state, data, prior)
     for _ in range(settings.path_rounds):
         draw_dynamics(rng, state, data, prior)
         draw_switches(rng, state, data, prior)
@@ -270,15 +298,34 @@ def shift(rng: np.random.Generator, state: State, data: Counts, prior: Prior) ->
         state.baseline[members] -= prior.baseline_sd * direction @ v
 
 
+def change_coordinates(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
+    """Coordinates of each cluster's latent space, dynamics integrated out: they are to be drawn next."""
+    for k in state.clusters():
+        members = np.flatnonzero(state.cluster == k)
+        loading = state.loading[members]
+        sums = step_sums(state, data, k)
+        coordinates_nb.draw(
+            rng, state.x[k], loading, data.starts, *sums, prior.coefficient_precision(), *prior.dynamics()
+        )
+        state.loading[members] = loading
+
+
+def step_sums(state: State, data: Counts, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of the steps of one cluster in each state, see `linear_dynamics_nb.step_sums`."""
+    n_states, m = state.offset.shape[1:]
+    sums = np.empty((n_states, m, m + 1)), np.empty((n_states, m + 1, m + 1)), np.empty((n_states, m, m))
+    count = np.empty(n_states)
+    linear_dynamics_nb.step_sums(state.x[k], data.starts, state.path, *sums, count)
+    return *sums, count
+
+
 def draw_dynamics(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
     """A, b and Q of each cluster and state; states without steps get theirs from the prior."""
-    n_states, m = state.offset.shape[1:]
+    n_states = state.offset.shape[1]
     centre, columns, scale, dof = prior.dynamics()
-    cross, inputs = np.empty((n_states, m, m + 1)), np.empty((n_states, m + 1, m + 1))
-    outputs, count = np.empty((n_states, m, m)), np.empty(n_states)
     fixed = centre @ columns
     for k in state.clusters():
-        linear_dynamics_nb.step_sums(state.x[k], data.starts, state.path, cross, inputs, outputs, count)
+        cross, inputs, outputs, count = step_sums(state, data, k)
         for s in range(n_states):
             precision = columns + inputs[s]
             linear = fixed + cross[s]

@@ -10,6 +10,7 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import chisquare, multivariate_normal
 
 from neurodata.kernels import collapsed_nb as cn
+from neurodata.kernels import collapsed_path_nb as cp
 from neurodata.models.bicluster import sweep as sw
 from neurodata.models.bicluster.prior import Prior, draw_state
 from neurodata.models.bicluster.state import Counts
@@ -158,8 +159,8 @@ def log_path(path, state, data, weight, switch):
     return total
 
 
-def test_stretches_keep_the_posterior_of_paths(paths_problem):
-    """Paths drawn with their probabilities keep them (stretches of one bin are not proposed: not all are reached)."""
+def test_path_moves_keep_the_posterior_of_paths(paths_problem):
+    """Paths drawn with their probabilities keep them; with those of another transition matrix they do not."""
     rng, prior, state, data, weight = paths_problem
     paths = np.array(list(itertools.product(range(2), repeat=N_BINS)))
 
@@ -168,13 +169,15 @@ def test_stretches_keep_the_posterior_of_paths(paths_problem):
         return np.exp(total - logsumexp(total))
 
     probability, place, n = law(state.switch), 2 ** np.arange(N_BINS)[::-1], 20_000
-    times, changed = np.zeros(len(paths)), 0
+    times, turned, changed = np.zeros(len(paths)), 0, 0
     units, courses, _ = sw._arrays(state, data, prior, weight)
     for k in rng.choice(len(paths), n, p=probability):
         courses.path[:] = paths[k]
-        cn.move_stretches(rng, units, courses, np.array([0, 2]), state.switch, 6)
+        clusters = cp.make_clusters(units, courses, np.array([0, 2]))
+        moved = cp.move_path(rng, clusters, courses.path, STARTS, state.switch, np.array([3, 4, 2]))
         times[courses.path @ place] += 1
-        changed += (courses.path != paths[k]).any()
+        turned, changed = turned + moved[0], changed + moved[1]
+    assert turned > n / 10
     assert changed > n / 10
 
     def p_value(p):
@@ -183,6 +186,30 @@ def test_stretches_keep_the_posterior_of_paths(paths_problem):
 
     assert p_value(probability) > 1e-3
     assert p_value(law(state.switch.T / state.switch.T.sum(axis=1, keepdims=True))) < 1e-6
+
+
+def test_messages_meet_in_the_evidence(paths_problem):
+    """Wherever messages from both ends meet, and whatever path they carry."""
+    rng, prior, state, data, weight = paths_problem
+    units, courses, _ = sw._arrays(state, data, prior, weight)
+    slots = np.array([0, 2])
+    clusters = cp.make_clusters(units, courses, slots)
+    ahead, back = cp.make_messages(2, N_BINS, M), cp.make_messages(2, N_BINS, M)
+    work = cn.make_work(N_BINS, 2, M)
+    first, last = STARTS[0], STARTS[1] - 1
+    for path in itertools.islice(itertools.product(range(2), repeat=N_BINS), 0, 64, 7):
+        path = np.array(path)
+        cp.scan_back(clusters, path, first, last, back)
+        cp.begin(clusters, first, first, ahead)
+        for t in range(first + 1, last + 1):
+            cp.step_on(clusters, t, path[t], ahead, t - 1, ahead, t)
+        met = [cp.meet(ahead, t, back, t) for t in range(first, last + 1)]
+        expected = 0.0
+        for q, slot in enumerate(slots):
+            j, h = clusters.j[q].copy(), clusters.h[q].copy()
+            j[last + 1 :], h[last + 1 :] = 0.0, 0.0
+            expected += cn.evidence(j, h, courses, slot, path, work)
+        np.testing.assert_allclose(met, expected, rtol=1e-10)
 
 
 def test_evidence_is_the_dense_one(paths_problem):
