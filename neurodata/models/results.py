@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MODELS = {
     "HMMGLM": "neurodata.models.hmm_glm.estimator",
     "BiClustering": "neurodata.models.bicluster.estimator",
+    "NonnegativeCP": "neurodata.models.connectome.nonnegative_cp",
     **dict.fromkeys(("RateOnly", "CrossCorrelation", "LaggedRegression", "Shuffle"), "neurodata.validate.baselines"),
 }
 

@@ -1,0 +1,293 @@
+"""The algorithm of NonnegativeCP: two products with the data per sweep, coordinate descent, extrapolation, restart."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurodata._core.parallel import usable_threads
+from neurodata._core.progress import Progress, Silent
+from neurodata.kernels import ntf_nb as kernel
+from neurodata.models.connectome.problem import Problem, Stretch, blocks
+
+# Rows of data between two visits of a row's products: both visits find them in the cache.
+_BLOCK = 32
+# Rows that one thread works on; fixed, so that sums have the same order with any number of threads. Beyond these,
+# column products are added up in float64.
+_LANE = 512
+# Cycles through all rows where they are tied together.
+_SMOOTH_CYCLES = 12
+# Multiply-adds of a product below which threads do not pay.
+_WORTH_THREADS = 1e7
+# Extrapolation: first weight, its growth, that of its ceiling, and how it shrinks when the loss rises.
+_BETA, _GROWTH, _CEILING_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
+# A rise of the loss, relative to the squared norm of the data, that rounding explains.
+_ROUNDING = {"f": 2e-6, "d": 1e-13}
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Weights of penalties, relative to the squared norm of the data."""
+
+    sparsity: tuple[float, ...]  # of each mode, rows last
+    ridge: tuple[float, ...]
+    smoothness: float = 0.0
+
+
+@dataclass
+class Fit:
+    """Where a fit ended: loadings of rows and stacked loadings of the other modes, and how it got there."""
+
+    rows: np.ndarray
+    loading: np.ndarray
+    loss: list[float]
+    kkt: list[float]
+    converged: bool = False
+    error: float = np.nan
+
+
+@dataclass
+class Sweep:
+    """What one pass over the data gives."""
+
+    rows: np.ndarray  # updated
+    ahead: np.ndarray  # extrapolated
+    data: np.ndarray  # (column, component): products with `ahead`
+    residual: float  # of the rows that went in
+
+
+def fit(
+    problem: Problem,
+    loading: np.ndarray,
+    rows: np.ndarray | None,
+    penalty: Penalty,
+    *,
+    max_iter: int,
+    tol: float,
+    cycles: int = 3,
+    progress: Progress | None = None,
+) -> Fit:
+    """Descend from a start until the conditions of Karush, Kuhn and Tucker hold.
+
+    Parameters
+    ----------
+    problem : Problem
+    loading : array (entry, component)
+        Stacked loadings of all modes but that of rows.
+    rows : array (row, component), optional
+    penalty : Penalty
+    max_iter : int
+        Passes over the data.
+    tol : float
+        Largest natural residual relative to the products with the data, over modes.
+    cycles : int
+        Coordinate-descent cycles per row.
+
+    Notes
+    -----
+    Each accepted state has a loss no larger than the one before. A state that was extrapolated from and has a larger
+    one is thrown away, the step is taken again without extrapolation, and later ones are shorter (Ang & Gillis 2019,
+    doi:10.1162/neco_a_01157; Ang et al. 2020).
+    """
+    progress = progress or Silent()
+    n_components = loading.shape[1]
+    rows = np.zeros((problem.n_rows, n_components)) if rows is None else rows
+    state = Fit(rows, loading.copy(), [], [])
+    ahead, rows_before, beta, ceiling, step = loading.copy(), rows, _BETA, 1.0, 0.0
+    previous = np.inf
+    slack = _ROUNDING[problem.dtype.char]
+    columns_kkt = np.inf
+    with ExitStack() as stack:
+        pool = _pool(problem, n_components, stack)
+        for iteration in range(max_iter):
+            sweep = _pass(problem, ahead, state.rows, rows_before, step, penalty, cycles, pool)
+            kkt = max(columns_kkt, sweep.residual)
+            if kkt < tol and step == 0.0 and iteration > 1:
+                state.kkt.append(kkt)
+                state.loss.append(previous)
+                state.converged = True
+                break
+            new = ahead.copy()
+            found, error, new_kkt = _update_columns(problem, new, sweep, penalty, cycles)
+            rose = found > previous + slack
+            if rose and step == 0.0 and np.isfinite(previous):
+                break  # without extrapolation only rounding can do this
+            state.kkt.append(kkt)
+            if rose:
+                state.loss.append(previous)
+                ceiling, beta = step, step / _SHRINK
+                ahead, rows_before, step = state.loading.copy(), state.rows, 0.0
+                continue
+            old = state.loading
+            state.loading, state.rows, state.error, columns_kkt = new, sweep.ahead, error, new_kkt
+            found = min(found, previous)
+            state.loss.append(found)
+            previous = found
+            rows_before = sweep.rows
+            near = max(columns_kkt, sweep.residual) < tol
+            if iteration == 0 or near:
+                # The residual of rows is exact only where nothing was extrapolated.
+                step, ahead = 0.0, new.copy()
+            else:
+                if step > 0.0:
+                    ceiling = min(1.0, ceiling * _CEILING_GROWTH)
+                    beta = min(ceiling, beta * _GROWTH)
+                step = beta
+                ahead = np.maximum(0.0, new + step * (new - old))
+            progress.update(1, f"{found:.4g}")
+    return state
+
+
+def _pool(problem: Problem, n_components: int, stack: ExitStack) -> Executor | None:
+    threads = usable_threads()
+    if threads == 1 or float(problem.n_rows) * problem.n_columns * n_components < _WORTH_THREADS:
+        return None
+    return stack.enter_context(ThreadPoolExecutor(threads))
+
+
+def _pass(
+    problem: Problem,
+    loading: np.ndarray,
+    rows: np.ndarray,
+    rows_before: np.ndarray,
+    step: float,
+    penalty: Penalty,
+    cycles: int,
+    pool: Executor | None,
+) -> Sweep:
+    """Update the rows' loadings, and gather the column products with them extrapolated.
+
+    One pass over the data: while a block of rows is in the cache, its rows are updated and their products taken. A
+    penalty on roughness ties all rows together, and needs two passes.
+    """
+    n_components = loading.shape[1]
+    product = row_weights(problem, loading)
+    gram = row_grams(problem, loading)
+    out, ahead = rows.copy(), np.empty_like(rows)
+    total = np.zeros((problem.n_columns, n_components))
+    norm = np.sqrt(problem.square)
+    sparsity, ridge, smoothness = penalty.sparsity[-1], penalty.ridge[-1], penalty.smoothness
+    targets = np.zeros((problem.n_rows, len(product))) if smoothness else None
+
+    def extrapolate(q: slice) -> None:
+        np.maximum(0.0, out[q] + step * (out[q] - rows_before[q]), out=ahead[q])
+
+    def lane(
+        stretch: Stretch, products: list[np.ndarray], first: int, last: int, forward: bool, back: bool
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        sums = np.zeros(2)
+        gathered = [np.zeros_like(one) for one in products] if back else []
+        for a, z in blocks(stretch, first, last, _BLOCK):
+            q = slice(stretch.offset + a, stretch.offset + z)
+            data = [part.read(stretch.first + a, stretch.first + z) for part in stretch.parts]
+            if forward:
+                target = np.zeros((z - a, len(product))) if targets is None else targets[q]
+                for values, one in zip(data, products, strict=True):
+                    kernel.add_row_products(values, one, target)
+                target /= norm
+                if targets is None:
+                    kernel.update_rows(target, gram, problem.row_group[q], out[q], sparsity, ridge, cycles, sums)
+                    extrapolate(q)
+            if back:
+                weight = np.zeros((z - a, len(product)), dtype=problem.dtype)
+                weight[:, :n_components] = ahead[q]
+                for values, one in zip(data, gathered, strict=True):
+                    kernel.add_column_products(values, weight, one)
+        return gathered, sums
+
+    def over_lanes(forward: bool, back: bool) -> np.ndarray:
+        sums = np.zeros(2)
+        for stretch in problem.stretches:
+            products = [np.ascontiguousarray(product[:, part.columns]) for part in stretch.parts]
+            lanes = [(stretch, products, a, z, forward, back) for a, z in blocks(stretch, size=_LANE)]
+            for gathered, own in (pool.map if pool else map)(lane, *zip(*lanes, strict=True)):
+                sums += own
+                for part, one in zip(stretch.parts, gathered, strict=False):
+                    total[part.columns] += one[:n_components].T
+        return sums
+
+    if targets is None:
+        sums = over_lanes(True, True)
+    else:
+        over_lanes(True, False)
+        sums = np.zeros(2)
+        kernel.update_smooth_rows(
+            targets, gram, problem.row_group, out, problem.smooth, smoothness, sparsity, ridge, _SMOOTH_CYCLES, sums
+        )
+        extrapolate(slice(None))
+        over_lanes(False, True)
+    total /= norm
+    return Sweep(out, ahead, total, _relative(sums))
+
+
+def row_weights(problem: Problem, loading: np.ndarray) -> np.ndarray:
+    """Products of the loadings of each column (component, column), in the data's type, components padded with 0."""
+    padded = -(-loading.shape[1] // kernel.COMPONENTS) * kernel.COMPONENTS
+    product = np.zeros((padded, problem.n_columns), dtype=problem.dtype)
+    kernel.column_products(loading, problem.index, product)
+    return product
+
+
+def row_grams(problem: Problem, loading: np.ndarray) -> np.ndarray:
+    """Grams of the columns observed in each class of rows (class, component, component)."""
+    grams = np.zeros((problem.observed.shape[1], loading.shape[1], loading.shape[1]))
+    kernel.class_grams(loading, problem.index, problem.column_group, grams)
+    return np.ascontiguousarray(np.tensordot(problem.observed, grams, axes=1))
+
+
+def _update_columns(
+    problem: Problem, loading: np.ndarray, sweep: Sweep, penalty: Penalty, cycles: int
+) -> tuple[float, float, float]:
+    """Update the loadings of all modes but the rows', in place. Loss, relative squared error, residual."""
+    rows = sweep.ahead
+    n_classes = problem.observed.shape[0]
+    if n_classes == 1:
+        of_rows = (rows.T @ rows)[None]
+    else:
+        of_rows = np.zeros((n_classes, rows.shape[1], rows.shape[1]))
+        np.add.at(of_rows, problem.row_group, rows[:, :, None] * rows[:, None, :])
+    gram = np.ascontiguousarray(np.tensordot(problem.observed.T, of_rows, axes=1))
+
+    def each(n_cycles: int) -> float:
+        worst = 0.0
+        for mode, sparsity, ridge in zip(problem.modes, penalty.sparsity, penalty.ridge, strict=False):
+            sums = np.zeros(2)
+            kernel.update_mode(
+                mode.first,
+                mode.last,
+                loading,
+                problem.index,
+                problem.start,
+                problem.column,
+                sweep.data,
+                gram,
+                problem.column_group,
+                sparsity,
+                ridge,
+                n_cycles,
+                sums,
+            )
+            worst = max(worst, _relative(sums))
+        return worst
+
+    for _ in range(2):
+        each(cycles)
+    residual = each(0)
+    inner, square = kernel.model_sums(loading, problem.index, sweep.data, gram, problem.column_group)
+    error = max(0.0, 1.0 - 2.0 * inner + square)
+    loss = 0.5 * error
+    for mode, sparsity, ridge in zip(problem.modes, penalty.sparsity, penalty.ridge, strict=False):
+        own = loading[mode.first : mode.last]
+        loss += sparsity * own.sum() + 0.5 * ridge * (own**2).sum()
+    loss += penalty.sparsity[-1] * rows.sum() + 0.5 * penalty.ridge[-1] * (rows**2).sum()
+    if penalty.smoothness:
+        bend = (rows[:-2] - 2.0 * rows[1:-1] + rows[2:])[problem.smooth[1:-1]]
+        loss += 0.5 * penalty.smoothness * (bend**2).sum()
+    return float(loss), float(error), residual
+
+
+def _relative(sums: np.ndarray) -> float:
+    return float(np.sqrt(sums[0] / sums[1])) if sums[1] > 0 else 0.0
