@@ -79,6 +79,14 @@ def _labels(factor: xr.DataArray, dim: str) -> list[Any]:
     return labels_of(factor, dim).tolist()
 
 
+def random_start(problem: Problem, rank: int, rng: np.random.Generator) -> np.ndarray:
+    """Uniform loadings, columns of unit length."""
+    loading = rng.random((problem.n_entries, rank))
+    for mode in problem.modes:
+        loading[mode.first : mode.last] /= np.linalg.norm(loading[mode.first : mode.last], axis=0)
+    return loading
+
+
 def read_start(start: Any, rank: int, problem: Problem, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """Stacked loadings and rows from factors by dim, or from a TensorLy CPTensor in the order of the dims."""
     sizes = {layout.row_dim: problem.n_rows, **{mode.dim: mode.last - mode.first for mode in problem.modes}}

@@ -11,6 +11,8 @@ import numpy as np
 from neurodata._core.parallel import usable_threads
 from neurodata._core.progress import Progress, Silent
 from neurodata.kernels import ntf_nb as kernel
+from neurodata.models.connectome import smooth
+from neurodata.models.connectome.balance import balance
 from neurodata.models.connectome.problem import Problem, Stretch, blocks
 
 # Rows of data between two visits of a row's products: both visits find them in the cache.
@@ -18,8 +20,6 @@ _BLOCK = 32
 # Rows that one thread works on; fixed, so that sums have the same order with any number of threads. Beyond these,
 # column products are added up in float64.
 _LANE = 512
-# Cycles through all rows where they are tied together.
-_SMOOTH_CYCLES = 12
 # Multiply-adds of a product below which threads do not pay.
 _WORTH_THREADS = 1e7
 # Extrapolation: first weight, its growth, that of its ceiling, and how it shrinks when the loss rises.
@@ -59,6 +59,17 @@ class Sweep:
     residual: float  # of the rows that went in
 
 
+@dataclass
+class Columns:
+    """Updated loadings of all modes but the rows', and how good all are."""
+
+    loading: np.ndarray
+    loss: float
+    error: float  # squared, relative to the squared norm of the data
+    residual: float
+    scale: np.ndarray | None  # by which factors (mode, rows last; component) were multiplied
+
+
 def fit(
     problem: Problem,
     loading: np.ndarray,
@@ -95,8 +106,8 @@ def fit(
     progress = progress or Silent()
     n_components = loading.shape[1]
     rows = np.zeros((problem.n_rows, n_components)) if rows is None else rows
-    state = Fit(rows, loading.copy(), [], [])
-    ahead, rows_before, beta, ceiling, step = loading.copy(), rows, _BETA, 1.0, 0.0
+    state = Fit(rows, loading, [], [])
+    ahead, rows_before, beta, ceiling, step = loading, rows, _BETA, 1.0, 0.0
     previous = np.inf
     slack = _ROUNDING[problem.dtype.char]
     columns_kkt = np.inf
@@ -110,34 +121,34 @@ def fit(
                 state.loss.append(previous)
                 state.converged = True
                 break
-            new = ahead.copy()
-            found, error, new_kkt = _update_columns(problem, new, sweep, penalty, cycles)
-            rose = found > previous + slack
+            found = _update_columns(problem, ahead, sweep, penalty, cycles)
+            rose = found.loss > previous + slack
             if rose and step == 0.0 and np.isfinite(previous):
                 break  # without extrapolation only rounding can do this
             state.kkt.append(kkt)
             if rose:
                 state.loss.append(previous)
                 ceiling, beta = step, step / _SHRINK
-                ahead, rows_before, step = state.loading.copy(), state.rows, 0.0
+                ahead, rows_before, step = state.loading, state.rows, 0.0
                 continue
             old = state.loading
-            state.loading, state.rows, state.error, columns_kkt = new, sweep.ahead, error, new_kkt
-            found = min(found, previous)
-            state.loss.append(found)
-            previous = found
+            if found.scale is not None:  # steps are taken between factors of one scale
+                old = old * np.repeat(found.scale[:-1], [m.last - m.first for m in problem.modes], axis=0)
+            state.loading, state.rows, state.error = found.loading, sweep.ahead, found.error
+            columns_kkt = found.residual
+            previous = min(found.loss, previous)
+            state.loss.append(previous)
             rows_before = sweep.rows
-            near = max(columns_kkt, sweep.residual) < tol
-            if iteration == 0 or near:
+            if iteration == 0 or max(columns_kkt, sweep.residual) < tol:
                 # The residual of rows is exact only where nothing was extrapolated.
-                step, ahead = 0.0, new.copy()
+                step, ahead = 0.0, found.loading
             else:
                 if step > 0.0:
                     ceiling = min(1.0, ceiling * _CEILING_GROWTH)
                     beta = min(ceiling, beta * _GROWTH)
                 step = beta
-                ahead = np.maximum(0.0, new + step * (new - old))
-            progress.update(1, f"{found:.4g}")
+                ahead = np.maximum(0.0, found.loading + step * (found.loading - old))
+            progress.update(1, f"{previous:.4g}")
     return state
 
 
@@ -214,9 +225,8 @@ def _pass(
     else:
         over_lanes(True, False)
         sums = np.zeros(2)
-        kernel.update_smooth_rows(
-            targets, gram, problem.row_group, out, problem.smooth, smoothness, sparsity, ridge, _SMOOTH_CYCLES, sums
-        )
+        weights = (smoothness, sparsity, ridge)
+        smooth.update(targets, gram, problem.row_group, out, problem.smooth, weights, sums)
         extrapolate(slice(None))
         over_lanes(False, True)
     total /= norm
@@ -238,10 +248,9 @@ def row_grams(problem: Problem, loading: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.tensordot(problem.observed, grams, axes=1))
 
 
-def _update_columns(
-    problem: Problem, loading: np.ndarray, sweep: Sweep, penalty: Penalty, cycles: int
-) -> tuple[float, float, float]:
-    """Update the loadings of all modes but the rows', in place. Loss, relative squared error, residual."""
+def _update_columns(problem: Problem, loading: np.ndarray, sweep: Sweep, penalty: Penalty, cycles: int) -> Columns:
+    """Update the loadings of all modes but the rows'. Scale may move into and out of the rows of the sweep."""
+    loading = loading.copy()
     rows = sweep.ahead
     n_classes = problem.observed.shape[0]
     if n_classes == 1:
@@ -275,18 +284,41 @@ def _update_columns(
 
     for _ in range(2):
         each(cycles)
+    scale = None
+    if any(penalty.sparsity) or any(penalty.ridge) or penalty.smoothness:
+        scale = _balanced(problem, loading, rows, penalty)
+        for mode, own in zip(problem.modes, scale, strict=False):
+            loading[mode.first : mode.last] *= own
+        rows *= scale[-1]
+        sweep.rows *= scale[-1]
+        sweep.data *= scale[-1]
+        gram *= scale[-1][:, None] * scale[-1]
     residual = each(0)
     inner, square = kernel.model_sums(loading, problem.index, sweep.data, gram, problem.column_group)
     error = max(0.0, 1.0 - 2.0 * inner + square)
-    loss = 0.5 * error
-    for mode, sparsity, ridge in zip(problem.modes, penalty.sparsity, penalty.ridge, strict=False):
-        own = loading[mode.first : mode.last]
-        loss += sparsity * own.sum() + 0.5 * ridge * (own**2).sum()
-    loss += penalty.sparsity[-1] * rows.sum() + 0.5 * penalty.ridge[-1] * (rows**2).sum()
+    linear, quadratic = _weighted_sums(problem, loading, rows, penalty)
+    loss = 0.5 * error + linear.sum() + 0.5 * quadratic.sum()
+    return Columns(loading, float(loss), float(error), residual, scale)
+
+
+def _weighted_sums(
+    problem: Problem, loading: np.ndarray, rows: np.ndarray, penalty: Penalty
+) -> tuple[np.ndarray, np.ndarray]:
+    """Penalties of each factor and component, of degree one and two in the factor's scale."""
+    factors = [loading[mode.first : mode.last] for mode in problem.modes] + [rows]
+    linear = np.array([w * one.sum(axis=0) for w, one in zip(penalty.sparsity, factors, strict=True)])
+    quadratic = np.array([w * (one**2).sum(axis=0) for w, one in zip(penalty.ridge, factors, strict=True)])
     if penalty.smoothness:
         bend = (rows[:-2] - 2.0 * rows[1:-1] + rows[2:])[problem.smooth[1:-1]]
-        loss += 0.5 * penalty.smoothness * (bend**2).sum()
-    return float(loss), float(error), residual
+        quadratic[-1] += penalty.smoothness * (bend**2).sum(axis=0)
+    return linear, quadratic
+
+
+def _balanced(problem: Problem, loading: np.ndarray, rows: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Scales of each factor and component that make the penalties least."""
+    one = problem.index[0]
+    power = np.array([sum(m.first <= k < m.last for k in one) for m in problem.modes] + [1])
+    return balance(*_weighted_sums(problem, loading, rows, penalty), power)
 
 
 def _relative(sums: np.ndarray) -> float:

@@ -49,8 +49,8 @@ class NonnegativeCP(Model):
         Weight of half the squared second differences of the factor over `time`; gaps in time are not bridged. Each
         iteration then reads the data twice.
     ridge : float, optional
-        Weight of half the squared norm of each factor without `sparsity`. By default the largest of the other weights,
-        and 0 without them: a penalty on some factors alone could be evaded by rescaling.
+        Weight of half the squared norm of each factor without `sparsity`. By default 1e-4 where there is another
+        penalty, which could be evaded by rescaling otherwise, and 0 where there is none.
     rng : int, Generator or None
     n_jobs : int
         Processes for restarts, each with a copy of the tensor.
@@ -179,7 +179,7 @@ class NonnegativeCP(Model):
             starts = [parts.read_start(start, self.rank, problem, layout)]
         else:
             children = generator(self.rng).spawn(self.n_restarts)
-            starts = [(child.random((problem.n_entries, self.rank)), None) for child in children]
+            starts = [(parts.random_start(problem, self.rank, child), None) for child in children]
         serial = self.n_jobs == 1
         progress.start(self.max_iter * len(starts) if serial else 0, f"{len(starts)} fits of rank {self.rank}")
         calls = [(problem, *given, penalty, self.max_iter, self.tol, progress if serial else None) for given in starts]

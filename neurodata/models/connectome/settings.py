@@ -12,6 +12,9 @@ from neurodata.models.connectome.combine import Layout
 from neurodata.models.connectome.hals import Penalty
 from neurodata.models.connectome.problem import Problem
 
+# Weight of the squared norm of factors that have no other penalty, where some have.
+_RIDGE = 1e-4
+
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse settings that make no sense.
@@ -58,5 +61,5 @@ def penalties(model: Any, problem: Problem, layout: Layout) -> Penalty:
         raise OptionError("a dim 'time' to be smooth over", f"dims {dims}", "set smoothness=0, or name the dim time")
     sparsity = tuple(wanted.get(dim, 0.0) for dim in dims)
     largest = max(*sparsity, float(model.smoothness))
-    ridge = largest if model.ridge is None else float(model.ridge)
+    ridge = (_RIDGE if largest else 0.0) if model.ridge is None else float(model.ridge)
     return Penalty(sparsity, tuple(0.0 if value else ridge for value in sparsity), float(model.smoothness))
