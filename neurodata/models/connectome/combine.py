@@ -104,7 +104,7 @@ def combine(
     else:
         keys = [np.column_stack([np.full(len(key), w, dtype=np.int32), key]) for w, key in enumerate(keys)]
         index, places = np.concatenate(keys), _next_to(keys)
-        parts = tuple(Part(t.read, place, t.n_columns) for t, place in zip(tables, places, strict=True))
+        parts = tuple(Part(t.read, place, t.n_columns, t.block_rows) for t, place in zip(tables, places, strict=True))
         stretches, row_coords = (Stretch(0, first.n_rows, parts),), first.row_coords
     _check_seen(index, modes, labels)
     row_group, column_group, observed = _classes(tables, places, len(index), sessions is not None)
@@ -177,7 +177,7 @@ def _in_a_row(
     """Stretches of rows, and the coordinates of all rows."""
     stretches, offset = [], 0
     for table, place in zip(tables, places, strict=True):
-        stretches.append(Stretch(offset, table.n_rows, (Part(table.read, place, table.n_columns),)))
+        stretches.append(Stretch(offset, table.n_rows, (Part(table.read, place, table.n_columns, table.block_rows),)))
         offset += table.n_rows
     if len(tables) == 1:
         return tuple(stretches), tables[0].row_coords

@@ -36,7 +36,7 @@ def labelled(fit: Fit, problem: Problem, layout: Layout) -> tuple[dict[str, xr.D
         weight *= norm ** max(1, layout.slots.count(dim))
         piece /= np.where(norm > 0, norm, 1.0)
     order = np.argsort(-weight, kind="stable")
-    unseen = ~problem.observed.any(axis=1)[problem.row_group]
+    unseen = problem.observed.sum(axis=1)[problem.row_group] == 0
     pieces[layout.row_dim][unseen] = np.nan
     component = {"component": np.arange(len(weight))}
     factors = {}

@@ -15,8 +15,6 @@ from neurodata.models.connectome import smooth
 from neurodata.models.connectome.balance import balance
 from neurodata.models.connectome.problem import Problem, Stretch, blocks
 
-# Rows of data between two visits of a row's products: both visits find them in the cache.
-_BLOCK = 32
 # Rows that one thread works on; fixed, so that sums have the same order with any number of threads. Beyond these,
 # column products are added up in float64.
 _LANE = 512
@@ -191,7 +189,7 @@ def _pass(
     ) -> tuple[list[np.ndarray], np.ndarray]:
         sums = np.zeros(2)
         gathered = [np.zeros_like(one) for one in products] if back else []
-        for a, z in blocks(stretch, first, last, _BLOCK):
+        for a, z in blocks(stretch, first, last, stretch.block_rows):
             q = slice(stretch.offset + a, stretch.offset + z)
             data = [part.read(stretch.first + a, stretch.first + z) for part in stretch.parts]
             if forward:

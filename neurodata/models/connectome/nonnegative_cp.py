@@ -175,6 +175,7 @@ class NonnegativeCP(Model):
         penalty = penalties(self, problem, layout)
         parts.check_rank(self.rank, problem, layout)
         progress = as_progress(self.progress)
+        starts: list[tuple[np.ndarray, np.ndarray | None]]
         if start is not None:
             starts = [parts.read_start(start, self.rank, problem, layout)]
         else:
@@ -211,7 +212,8 @@ class NonnegativeCP(Model):
 
     def _forget(self) -> None:
         super()._forget()
-        vars(self).pop("factor_", None)
+        if "factor_" in vars(self):
+            del self.factor_
 
     def score(self, tensor: Tensor, *, n_folds: int = 5, rng: RNGLike = 0) -> float:
         """Share of the sum of squares of new rows (stretches of time) that is predicted, at most 1.
@@ -288,11 +290,11 @@ class NonnegativeCP(Model):
             array = dataset[name[:-1]]
             setattr(self, name, array.drop_vars([c for c in array.coords if not set(array[c].dims) <= set(array.dims)]))
         self.factor_ = {}
-        for name in dataset.data_vars:
-            if str(name).startswith("factor_"):
+        for name in map(str, dataset.data_vars):
+            if name.startswith("factor_"):
                 array = dataset[name]
                 extra = [c for c in array.coords if not set(array[c].dims) <= set(array.dims)]
-                self.factor_[str(name).removeprefix("factor_")] = array.drop_vars(extra)
+                self.factor_[name.removeprefix("factor_")] = array.drop_vars(extra)
         for fact in self._facts:
             setattr(self, fact, dataset.attrs[fact[:-1]])
         self.converged_ = bool(self.converged_)

@@ -20,6 +20,7 @@ class Part:
     read: Read
     columns: slice | np.ndarray
     n_columns: int
+    block_rows: int = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Stretch:
     length: int
     parts: tuple[Part, ...]
     first: int = 0
+
+    @property
+    def block_rows(self) -> int:
+        """Rows that are best read at once."""
+        return max([part.block_rows for part in self.parts], default=32)
 
 
 @dataclass(frozen=True)

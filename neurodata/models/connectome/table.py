@@ -38,6 +38,8 @@ class Table:
     slots : tuple of Slot
     pattern, row_pattern : array (pattern, column), array (row,), optional
         Which columns are observed in which rows; None where all are.
+    block_rows : int
+        Rows that are best read at once.
     """
 
     read: Read
@@ -50,18 +52,22 @@ class Table:
     order: tuple[str, ...]
     pattern: np.ndarray | None = None
     row_pattern: np.ndarray | None = None
+    block_rows: int = 32
 
 
 def labels_of(array: xr.DataArray, dim: str) -> np.ndarray:
-    """Labels along a dim, or positions; distinct. Pairs that say of which units they are, are named by these."""
-    if dim == "pair" and {"unit", "unit_2"} <= {str(c) for c in array.coords} and array["unit"].dims == ("pair",):
-        return pair_labels(array["unit"].values, array["unit_2"].values)
-    if dim not in array.coords or array.coords[dim].ndim != 1:
+    """Labels along a dim, or positions; distinct. Pairs with coordinates ``x`` and ``x_2`` are named by these."""
+    along = {str(name) for name, c in array.coords.items() if c.dims == (dim,)}
+    names = sorted(name for name in along if f"{name}_2" in along) if dim == "pair" else []
+    if names:
+        values = pair_labels(array[names[0]].values, array[f"{names[0]}_2"].values)
+    elif dim in array.coords and array.coords[dim].ndim == 1:
+        values = array[dim].values
+    else:
         return np.arange(array.sizes[dim])
-    values = array[dim].values
-    if len(set(values.tolist())) != len(values):
-        seen: set[Any] = set()
-        twice = sorted({v for v in values.tolist() if v in seen or seen.add(v)}, key=str)
+    count = Counter(values.tolist())
+    if len(count) != len(values):
+        twice = sorted((label for label, n in count.items() if n > 1), key=str)
         raise RecordingError(f"distinct labels along {dim!r}", f"repeated {twice[:5]}", "name each entry once")
     return values
 
@@ -106,7 +112,7 @@ def read_tensor(array: xr.DataArray, symmetric: tuple[str, str] | None) -> Table
     if array.dtype.kind not in "biuf":
         raise RecordingError("real numbers", f"dtype {array.dtype}", "pass numbers")
     given = {str(dim) for dim in array.dims}
-    pairs = () if symmetric is None else symmetric
+    pairs: tuple[str, ...] = () if symmetric is None else tuple(symmetric)
     packed = symmetric is not None and not set(pairs) <= given
     if packed and not ("pair" in given and set(pairs) <= {str(c) for c in array.coords}):
         raise OptionError(
@@ -206,9 +212,8 @@ def _observed(table: Table, lazy: bool, view: bool) -> Table:
 
     read = clean
     if not lazy:
-        whole = _whole(
-            block, clean, ranges, n_rows, int(ever.sum()), table.dtype, view and ever.all() and pattern is None
-        )
+        as_it_is = view and bool(ever.all()) and pattern is None
+        whole = _whole(block, clean, ranges, n_rows, int(ever.sum()), table.dtype, as_it_is)
 
         def read(a: int, z: int) -> np.ndarray:
             return whole[a:z]
