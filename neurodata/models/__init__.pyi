@@ -1,6 +1,7 @@
 from .bicluster.estimator import BiClustering as BiClustering
 from .bicluster.score import speckle as speckle
 from .connectome.affinity import differential_affinity as differential_affinity
+from .connectome.motif_number import select_n_motifs as select_n_motifs
 from .connectome.nonnegative_cp import NonnegativeCP as NonnegativeCP
 from .connectome.nonnegative_cp import factor_match_score as factor_match_score
 from .connectome.stream import AffinityStream as AffinityStream

@@ -43,6 +43,14 @@ class Layout:
     order: tuple[str, ...]
     symmetric: tuple[str, ...] = ()
 
+    def rows(self, ranges: Sequence[tuple[int, int]]) -> Layout:
+        """The layout of some rows only."""
+        chosen = np.concatenate([np.arange(a, z) for a, z in ranges])
+        coords = {
+            name: (dims, np.asarray(values)[chosen], *rest) for name, (dims, values, *rest) in self.row_coords.items()
+        }
+        return replace(self, row_coords=coords)
+
 
 def read_problem(data: Tensor, symmetric: tuple[str, str] | None) -> tuple[Problem, Layout]:
     """A tensor, a mapping of sessions, or a list of stretches, as a problem with its labels.

@@ -23,7 +23,9 @@ _WORTH_THREADS = 1e7
 # Extrapolation: first weight, its growth, that of its ceiling, and how it shrinks when the loss rises.
 _BETA, _GROWTH, _CEILING_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 # A rise of the loss, relative to the squared norm of the data, that rounding explains.
-_ROUNDING = {"f": 2e-6, "d": 1e-13}
+_ROUNDING = {"f": 5e-7, "d": 1e-13}
+# A residual this many times the last one says that momentum carries the factors past the minimum.
+_OVERSHOT = 1.5
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,17 @@ def fit(
             old = state.loading
             if found.scale is not None:  # steps are taken between factors of one scale
                 old = old * np.repeat(found.scale[:-1], [m.last - m.first for m in problem.modes], axis=0)
+            last = state.kkt[-2] if len(state.kkt) > 1 else np.inf
             state.loading, state.rows, state.error = found.loading, sweep.ahead, found.error
             columns_kkt = found.residual
             previous = min(found.loss, previous)
             state.loss.append(previous)
             rows_before = sweep.rows
-            if iteration == 0 or max(columns_kkt, sweep.residual) < tol:
+            near = max(columns_kkt, sweep.residual) < tol
+            if iteration == 0 or near or kkt > _OVERSHOT * last:
                 # The residual of rows is exact only where nothing was extrapolated.
+                if step > 0.0:
+                    ceiling, beta = step, step / _SHRINK
                 step, ahead = 0.0, found.loading
             else:
                 if step > 0.0:
