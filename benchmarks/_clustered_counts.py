@@ -43,7 +43,9 @@ def draw(
     matrices = np.empty((n_states, n_clusters, m, m))
     for s in range(n_states):
         for k in range(n_clusters):
-            matrices[s, k] = 0.01 * np.eye(m) if s == 0 else 1.01 * random_rotation(rng, m, np.pi / 20 * s)
+            # Growth is bounded by the return to noise; where states follow one another for longer it must be less.
+            growth = 1.01 if n_states == 2 else 0.99
+            matrices[s, k] = 0.01 * np.eye(m) if s == 0 else growth * random_rotation(rng, m, np.pi / 20 * s)
     state: list[int] = []
     now = int(rng.integers(n_states))
     while len(state) < n_bins:
@@ -58,6 +60,6 @@ def draw(
     cluster = np.repeat(np.arange(n_clusters), sizes)
     baseline, loading = 0.5 * rng.standard_normal(len(cluster)), loading_sd * rng.standard_normal((len(cluster), 2))
     log_mean = baseline[:, None] + x[cluster, :, 0] + np.einsum("ij,itj->it", loading, x[cluster, :, 1:])
-    mean = np.exp(np.minimum(log_mean, 6.0))
+    mean = np.exp(log_mean)
     rate = mean if dispersion is None else mean * rng.gamma(dispersion, size=mean.shape) / dispersion
-    return Clustered(rng.poisson(rate), cluster, path, np.minimum(log_mean, 6.0))
+    return Clustered(rng.poisson(rate), cluster, path, log_mean)

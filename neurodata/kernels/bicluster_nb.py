@@ -19,6 +19,9 @@ from neurodata.kernels.linear_dynamics_nb import backward_solve, cholesky, forwa
 draw_polya_gamma = polya_gamma_nb.draw
 
 
+_LARGEST = 600.0
+
+
 @numba.njit(cache=True)
 def log_means(baseline, loading, cluster, x, out):
     """``eta`` (unit, bin), overwritten; `x` is (cluster, bin, 1 + latent)."""
@@ -95,7 +98,8 @@ def slice_dispersions(rng, counts, eta, table, shape, rate, dispersion):
     width = 0.5
     for i in range(counts.shape[0]):
         for t in range(n_bins):
-            exp_eta[t] = math.exp(eta[i, t])
+            # Chains far from the posterior may overflow.
+            exp_eta[t] = math.exp(min(eta[i, t], _LARGEST))
         u = math.log(dispersion[i])
         level = _log_dispersion_density(u, counts[i], exp_eta, table[i], shape, rate) - rng.standard_exponential()
         low = u - width * rng.random()
@@ -110,7 +114,7 @@ def slice_dispersions(rng, counts, eta, table, shape, rate, dispersion):
             right -= 1
         while True:
             trial = low + (high - low) * rng.random()
-            if _log_dispersion_density(trial, counts[i], exp_eta, table[i], shape, rate) > level:
+            if _log_dispersion_density(trial, counts[i], exp_eta, table[i], shape, rate) > level or high - low < 1e-12:
                 break
             if trial < u:
                 low = trial

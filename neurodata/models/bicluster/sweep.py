@@ -449,7 +449,7 @@ def slice_step(rng: np.random.Generator, x: float, log_density, width: float = 1
         right -= 1
     while True:
         trial = low + (high - low) * rng.random()
-        if log_density(trial) > level:
+        if log_density(trial) > level or high - low < 1e-12:
             return float(trial)
         if trial < x:
             low = trial
