@@ -26,6 +26,8 @@ _BETA, _GROWTH, _CEILING_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 _ROUNDING = {"f": 5e-7, "d": 1e-13}
 # A residual this many times the last one says that momentum carries the factors past the minimum.
 _OVERSHOT = 1.5
+# Residual of extrapolated rows over the tolerance from which on it is worth to look without extrapolation.
+_INFLATED = 10.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def fit(
     ahead, rows_before, beta, ceiling, step = loading, rows, _BETA, 1.0, 0.0
     previous = np.inf
     slack = _ROUNDING[problem.dtype.char]
-    columns_kkt = np.inf
+    columns_kkt, level, plain = np.inf, tol, 0
     with ExitStack() as stack:
         pool = _pool(problem, n_components, stack)
         for iteration in range(max_iter):
@@ -140,10 +142,14 @@ def fit(
             previous = min(found.loss, previous)
             state.loss.append(previous)
             rows_before = sweep.rows
-            near = max(columns_kkt, sweep.residual) < tol
-            if iteration == 0 or near or kkt > _OVERSHOT * last:
-                # The residual of rows is exact only where nothing was extrapolated.
-                if step > 0.0:
+            overshot = kkt > _OVERSHOT * last
+            if plain:
+                plain -= 1
+            elif columns_kkt < level and sweep.residual < _INFLATED * level:
+                # Extrapolated rows are off by the step; the second sweep without one shows how near the minimum is.
+                plain, level = 2, max(0.2 * tol, 0.8 * level)
+            if iteration == 0 or plain or overshot:
+                if overshot and step > 0.0:
                     ceiling, beta = step, step / _SHRINK
                 step, ahead = 0.0, found.loading
             else:
