@@ -8,12 +8,21 @@ import numpy as np
 
 
 class Clustered(NamedTuple):
-    """Truth and data: counts (unit, bin), clusters (unit,), state that generated each bin (bin,), log means."""
+    """Truth and data.
+
+    Counts (unit, bin), clusters (unit,), state that generated each bin (bin,), log means (unit, bin), trajectories
+    (cluster, bin, m), their matrices (state, cluster, m, m), noise variance, baselines (unit,), loadings (unit, m - 1).
+    """
 
     counts: np.ndarray
     cluster: np.ndarray
     state: np.ndarray
     log_mean: np.ndarray
+    x: np.ndarray
+    matrices: np.ndarray
+    noise: float
+    baseline: np.ndarray
+    loading: np.ndarray
 
 
 def random_rotation(rng: np.random.Generator, n: int, angle: float) -> np.ndarray:
@@ -62,4 +71,4 @@ def draw(
     log_mean = baseline[:, None] + x[cluster, :, 0] + np.einsum("ij,itj->it", loading, x[cluster, :, 1:])
     mean = np.exp(log_mean)
     rate = mean if dispersion is None else mean * rng.gamma(dispersion, size=mean.shape) / dispersion
-    return Clustered(rng.poisson(rate), cluster, path, log_mean)
+    return Clustered(rng.poisson(rate), cluster, path, log_mean, x, matrices, 0.01, baseline, loading)

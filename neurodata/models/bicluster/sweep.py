@@ -117,22 +117,34 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
         if info.split or info.merged:
             # The move is accepted with the weights integrated out: those in hand belong to what was there before.
             units = units._replace(weight=draw_weights(rng, state, data, log_means(state), settings))
-    slots = state.clusters()
-    clusters = collapsed_path_nb.make_clusters(units, courses, slots)
-    if settings.move_dynamics:
-        collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
-    info.turned, info.switched = collapsed_path_nb.move_path(
-        rng, clusters, state.path, data.starts, state.switch, _windows(rng, settings)
-    )
-    collapsed_path_nb.settle(rng, clusters, courses, slots)
+    info.turned, info.switched = move_path(rng, state, data, prior, units.weight, settings, settings.move_dynamics)
     draw_states(rng, state, data, prior, settings, info)
     return state, info
 
 
-def _windows(rng: np.random.Generator, settings: Settings) -> np.ndarray:
-    """Bins of the windows of each scan of the path."""
+def move_path(
+    rng: np.random.Generator,
+    state: State,
+    data: Counts,
+    prior: Prior,
+    weight: np.ndarray,
+    settings: Settings,
+    dynamics: bool = False,
+) -> tuple[int, int]:
+    """Path, and dynamics if so chosen, with trajectories integrated out, then trajectories.
+
+    Gives how many runs changed their state, and how many bins did because switches moved.
+    """
+    units, courses, _ = _arrays(state, data, prior, weight)
+    slots = state.clusters()
+    clusters = collapsed_path_nb.make_clusters(units, courses, slots)
+    if dynamics:
+        collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
     low, high = np.log(_WINDOW)
-    return np.exp(rng.uniform(low, high, settings.n_scans)).astype(np.int64)
+    sizes = np.exp(rng.uniform(low, high, settings.n_scans)).astype(np.int64)
+    moved = collapsed_path_nb.move_path(rng, clusters, state.path, data.starts, state.switch, sizes)
+    collapsed_path_nb.settle(rng, clusters, courses, slots)
+    return moved
 
 
 def _poisson_sweep(
