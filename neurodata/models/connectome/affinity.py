@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from neurodata.errors import OptionError
-from neurodata.models.connectome.derivative import Traces, derivatives, read_traces, robust_scale
+from neurodata.models.connectome.derivative import SCALES, Traces, derivatives, read_traces
 from neurodata.models.connectome.maker import Differential, Maker, RankCorrelation, Smoothed
 from neurodata.models.connectome.stream import AffinityStream
 
@@ -27,13 +27,14 @@ def differential_affinity(
     lag: float = 0.0,
     window: float | None = None,
     polynomial: int = 2,
+    scale: str = "robust",
     smoothing: float | None = None,
     causal: bool = False,
 ) -> AffinityStream:
     """Affinities of all pairs of traces at each time, from their derivatives, as a stream that makes them in blocks.
 
     ``a_ij(t) = exp(-(d_i - d_j)^2 / (s_i s_j)) g(|d_i| / s_i) g(|d_j| / s_j)``, with d the Savitzky-Golay derivative of
-    a robust z-score, s its robust scale over the recording, and ``g(u) = u^2 / (1 + u^2)``: two traces that do not
+    a robust z-score, s its scale over the recording, and ``g(u) = u^2 / (1 + u^2)``: two traces that do not
     change are not coupled by that.
 
     Parameters
@@ -52,6 +53,10 @@ def differential_affinity(
         s: of the Savitzky-Golay filter (default 5 samples), or of the rank correlation (default 25 samples).
     polynomial : int
         Order of the Savitzky-Golay filter.
+    scale : {"robust", "rms"}
+        Of traces and of derivatives: from the median absolute deviation, or the standard deviation. Traces that are
+        noise most of the time have the scale of the noise by the first, so that noise passes the gate and events count
+        as alike only where they agree to within the noise; take "rms" for them.
     smoothing : float, optional
         Time constant of an exponential mean of affinities over time, s; it reaches 5 time constants.
     causal : bool
@@ -89,13 +94,15 @@ def differential_affinity(
         raise OptionError("method 'differential' or 'rank_correlation'", repr(method), "choose one")
     if sign not in _SIGNS:
         raise OptionError(f"sign in {sorted(_SIGNS)}", repr(sign), "choose one")
+    if scale not in SCALES:
+        raise OptionError(f"scale in {sorted(SCALES)}", repr(scale), "choose one")
     for name, value in (("window", window), ("smoothing", smoothing)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise OptionError(f"{name} above 0 s", repr(value), f"pass {name} in s, or None")
     read = read_traces(traces)
     maker: Maker
     if method == "differential":
-        maker, observed = _differential(read, sign, lag, window, polynomial)
+        maker, observed = _differential(read, sign, lag, window, polynomial, scale)
     elif lag:
         raise OptionError("lag=0 for rank correlations", repr(lag), "use method='differential', or shift the traces")
     else:
@@ -112,15 +119,15 @@ def differential_affinity(
 
 
 def _differential(
-    traces: Traces, sign: str, lag: float, window: float | None, polynomial: int
+    traces: Traces, sign: str, lag: float, window: float | None, polynomial: int, scale: str
 ) -> tuple[Differential, np.ndarray]:
-    slope = derivatives(traces, window, polynomial)
-    scale = robust_scale(slope)
+    slope = derivatives(traces, window, polynomial, scale)
+    spread = SCALES[scale](slope)
     observed = np.isfinite(slope)
-    relative = np.where(observed, slope / scale, 0.0)
+    relative = np.where(observed, slope / spread, 0.0)
     gate = (relative**2 / (1.0 + relative**2)).astype(np.float32)
     value = np.where(observed, slope, 0.0).astype(np.float32)
-    weight = (scale**-0.5).astype(np.float32)
+    weight = (spread**-0.5).astype(np.float32)
     n_late = int(round(lag / traces.step))
     if lag < 0 or abs(n_late * traces.step - lag) > 0.01 * traces.step:
         raise OptionError(f"a lag of a whole number of samples ({traces.step:g} s each)", repr(lag), "round it")

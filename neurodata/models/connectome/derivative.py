@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,8 +76,14 @@ def robust_scale(values: np.ndarray) -> np.ndarray:
     return np.where(middle > 0, middle, _MEAN_TO_SD * np.nanmean(away, axis=0))
 
 
-def derivatives(traces: Traces, window: float | None, polynomial: int) -> np.ndarray:
-    """Savitzky-Golay derivative (time, unit) of robust z-scores, per s; NaN near what was not observed.
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "robust": robust_scale,
+    "rms": lambda values: np.nanstd(values, axis=0),
+}
+
+
+def derivatives(traces: Traces, window: float | None, polynomial: int, scale: str = "robust") -> np.ndarray:
+    """Savitzky-Golay derivative (time, unit) of scaled traces, per s; NaN near what was not observed.
 
     Parameters
     ----------
@@ -85,6 +92,8 @@ def derivatives(traces: Traces, window: float | None, polynomial: int) -> np.nda
         s; the odd number of samples next to it is used, 5 by default.
     polynomial : int
         Order.
+    scale : {"robust", "rms"}
+        What traces are divided by.
     """
     from scipy.signal import savgol_filter
 
@@ -98,7 +107,7 @@ def derivatives(traces: Traces, window: float | None, polynomial: int) -> np.nda
             f"{n} samples ({n * traces.step:g} s)",
             f"pass window={least + traces.step:g} s or more",
         )
-    scaled = (traces.values - np.nanmedian(traces.values, axis=0)) / robust_scale(traces.values)
+    scaled = traces.values / SCALES[scale](traces.values)
     out = np.full_like(scaled, np.nan)
     for stretch in traces.stretches:
         part = scaled[stretch]
@@ -120,7 +129,7 @@ def derivatives(traces: Traces, window: float | None, polynomial: int) -> np.nda
             f"fewer for {traces.label[lost][:5].tolist()}",
             "shorten window, or leave these out",
         )
-    flat = robust_scale(out) == 0
+    flat = SCALES[scale](out) == 0
     if flat.any():
         raise RecordingError("traces that change", f"flat ones: {traces.label[flat][:5].tolist()}", "leave these out")
     return out

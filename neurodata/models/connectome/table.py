@@ -183,8 +183,8 @@ def _inner(
 
 
 def _check_symmetric(upper: np.ndarray, lower: np.ndarray) -> None:
-    same = np.abs(upper - lower) <= _ASYMMETRY * np.nanmax(np.abs(upper), initial=0.0)
-    if not (same | (np.isnan(upper) & np.isnan(lower))).all():
+    slack = _ASYMMETRY * np.abs(upper).max(initial=0.0, where=np.isfinite(upper))
+    if not np.isclose(upper, lower, rtol=0.0, atol=slack, equal_nan=True).all():
         raise RecordingError("a symmetric array", "halves that differ", "set symmetric=None, or symmetrise it first")
 
 
