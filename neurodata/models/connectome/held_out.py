@@ -44,7 +44,7 @@ def explained(problem: Problem, loading: np.ndarray, n_folds: int, rng: np.rando
         for part in stretch.parts:
             own = np.arange(problem.n_columns)[part.columns]
             chosen.append([(np.flatnonzero(fold[own] == f), own[fold[own] == f]) for f in range(n_folds)])
-        for a, z in blocks(stretch, size=128):
+        for a, z in blocks(stretch, size=stretch.block_rows):
             target = np.zeros((n_folds, z - a, len(product)))
             for part, folds in zip(stretch.parts, chosen, strict=True):
                 values = part.read(stretch.first + a, stretch.first + z)

@@ -161,7 +161,7 @@ def sum_of_squares(stretches: Sequence[Stretch]) -> float:
     """Sum of squares of all cells, checked to be finite and not negative on the way."""
     total = 0.0
     for stretch in stretches:
-        for a, z in blocks(stretch, size=256):
+        for a, z in blocks(stretch, size=stretch.block_rows):
             for part in stretch.parts:
                 values = part.read(stretch.first + a, stretch.first + z)
                 low = values.min(initial=0.0)
