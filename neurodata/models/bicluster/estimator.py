@@ -6,6 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from neurodata._core.rng import RNGLike, generator
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
 from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
 from neurodata.models.base import Model
-from neurodata.models.bicluster import partitions, predictive
+from neurodata.models.bicluster import align, partitions, predictive
 from neurodata.models.bicluster.chain import Drawn, Task, run_chains
 from neurodata.models.bicluster.draws import Plan, bytes_needed, probes_of
 from neurodata.models.bicluster.layout import Data, Layout
@@ -105,6 +106,15 @@ class BiClustering(Model):
         Posterior probability that two units are in one cluster.
     n_clusters_, n_states_ : DataArray
         Posterior probabilities of their numbers.
+    latent_ : Dataset, or a list of them as the data
+        `mean`, `sd`, `low`, `high` (90 %) of the trajectories of the clusters of `unit_cluster_` (cluster, ..., time,
+        latent): the `common` course, which is the mean over the cluster's units of their log mean counts less its mean
+        over time, and factors of mean 0 and variance 1, the largest first. Draws are brought into one frame after
+        sampling; `n_draws_found` says in how many of the `n_draws` with trajectories a cluster was found, and only
+        these count. A cluster of n units has at most n - 1 factors: the others are NaN. Worked out when first asked.
+    loading_ : Dataset
+        `mean`, `sd`, `low`, `high` (unit, latent) of the loadings on these factors, and `baseline` (unit), so that the
+        log mean count is ``baseline + common + loading . factors``.
     diagnostics_ : Dataset (quantity,)
         `r_hat` and `ess` of numbers that do not depend on labels.
     rate_ : DataArray (unit,)
@@ -137,6 +147,8 @@ class BiClustering(Model):
         "unit_similarity_",
         "n_clusters_",
         "n_states_",
+        "latent_",
+        "loading_",
         "diagnostics_",
         "rate_",
     )
@@ -295,8 +307,7 @@ class BiClustering(Model):
             With the times of the bins, `time` and `time_2`, in s.
         """
         self._require_fit()
-        if not isinstance(stride, int) or stride < 1:
-            raise OptionError("a stride of at least 1", repr(stride), "pass e.g. stride=4")
+        _check_stride(stride)
         values = partitions.similarity(flat(self.posterior_, "bin_state")[:, ::stride])
         bins = self._layout.bins().isel(bin=slice(None, None, stride))
         coords: dict[str, Any] = {**{str(name): one for name, one in bins.coords.items()}, "bin_2": bins["bin"].values}
@@ -308,6 +319,70 @@ class BiClustering(Model):
             coords=coords,
             name="state_similarity",
             attrs={"units": "1", "long_name": "probability of one state"},
+        )
+
+    @cached_property
+    def latent_(self) -> xr.Dataset | list[xr.Dataset]:
+        """Aligned trajectories with bands, see the class."""
+        return self._aligned()[0]
+
+    @cached_property
+    def loading_(self) -> xr.Dataset:
+        """Aligned loadings with bands, see the class."""
+        return self._aligned()[1]
+
+    def _aligned(self) -> tuple[xr.Dataset | list[xr.Dataset], xr.Dataset]:
+        self._require_courses()
+        latent, loading = align.latents(self.posterior_, self.unit_cluster_, self._layout)
+        self.__dict__.update(latent_=latent, loading_=loading)
+        return latent, loading
+
+    def unit_credible_ball(self, level: float = 0.95) -> xr.Dataset:
+        """How far the drawn partitions of units are from `unit_cluster_`: the ball about it that holds `level` of them.
+
+        Parameters
+        ----------
+        level : float
+            Posterior probability of the ball.
+
+        Returns
+        -------
+        Dataset (unit)
+            `point`; bounds of the ball as labels of the units, with `distance_...` of each from the point estimate:
+            `horizontal`, the draw in the ball that is farthest from it, `vertical_upper`, the farthest of those with
+            the fewest clusters, `vertical_lower`, the farthest of those with the most. `radius`: variation of
+            information, nats. Labels of bounds are those of `point` where clusters can be matched.
+
+        Notes
+        -----
+        Wade & Ghahramani 2018, Bayesian Analysis 13:559, doi:10.1214/17-BA1073. Of several draws that are equally far,
+        one is given.
+        """
+        self._require_fit()
+        point = self.unit_cluster_
+        coords = {"unit": point["unit"].values}
+        return partitions.ball_table(flat(self.posterior_, "unit_cluster"), point.values, level, "unit", coords)
+
+    def state_credible_ball(self, level: float = 0.95, stride: int = 1) -> xr.Dataset:
+        """The same for the states of time, `state_`.
+
+        Parameters
+        ----------
+        level : float
+        stride : int
+            One bin in so many.
+
+        Returns
+        -------
+        Dataset (bin)
+            As `unit_credible_ball` gives, with the times of the bins in s.
+        """
+        self._require_fit()
+        _check_stride(stride)
+        bins = self._layout.bins().isel(bin=slice(None, None, stride))
+        draws = flat(self.posterior_, "bin_state")[:, ::stride]
+        return partitions.ball_table(
+            draws, self._bin_state[::stride], level, "bin", {str(k): v for k, v in bins.coords.items()}
         )
 
     def predict_rate(self, level: float = 0.9) -> xr.Dataset | list[xr.Dataset]:
@@ -675,6 +750,11 @@ def _check_length(sequences: CountSequences) -> None:
         raise RecordingError(
             f"{FEWEST_BINS} bins or more", f"{len(sequences.counts)} bins", "record for longer, or take narrower bins"
         )
+
+
+def _check_stride(stride: int) -> None:
+    if not isinstance(stride, int) or stride < 1:
+        raise OptionError("a stride of at least 1", repr(stride), "pass e.g. stride=4")
 
 
 def _halves(n: int) -> list[int]:

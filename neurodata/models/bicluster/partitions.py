@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
+from neurodata.errors import OptionError
 from neurodata.kernels.partitions_nb import sweeten
 
 # Draws by which candidates are judged, and candidates that are improved.
@@ -131,6 +133,33 @@ def credible_ball(draws: np.ndarray, point: np.ndarray, level: float = 0.95) -> 
 
     fewest, most = within[n_groups == n_groups.min()], within[n_groups == n_groups.max()]
     return CredibleBall(radius, level, farthest(within), farthest(fewest), farthest(most))
+
+
+def ball_table(draws: np.ndarray, point: np.ndarray, level: float, dim: str, coords: dict[str, Any]) -> xr.Dataset:
+    """A credible ball with labels: its bounds, and how far each is from the point estimate.
+
+    Examples
+    --------
+    >>> draws = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0], [0, 1, 2]])
+    >>> table = ball_table(draws, np.array([0, 0, 1]), 0.75, "unit", {"unit": [7, 8, 9]})
+    >>> table["vertical_lower"].values.tolist(), round(float(table["radius"]), 3)
+    ([0, 2, 1], 0.462)
+    """
+    if not 0.0 < level < 1.0:
+        raise OptionError("a level between 0 and 1", repr(level), "pass e.g. level=0.95")
+    ball = credible_ball(draws, point, level)
+    bounds = {
+        "horizontal": (ball.farthest, "draw in the ball that is farthest from the point estimate"),
+        "vertical_upper": (ball.fewest, "of the draws in the ball with the fewest groups, the farthest"),
+        "vertical_lower": (ball.most, "of the draws in the ball with the most groups, the farthest"),
+    }
+    nat = {"units": "nat", "long_name": "variation of information to the point estimate"}
+    variables: dict[str, Any] = {"point": (dim, point, {"units": "1", "long_name": "point estimate"})}
+    for name, (labels, words) in bounds.items():
+        variables[name] = (dim, match_labels(labels, point), {"units": "1", "long_name": words})
+        variables[f"distance_{name}"] = ((), variation_of_information(labels, point), nat)
+    variables["radius"] = ((), ball.radius, {"units": "nat", "long_name": "radius of the ball"})
+    return xr.Dataset(variables, coords=coords, attrs={"level": level})
 
 
 def match_labels(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:

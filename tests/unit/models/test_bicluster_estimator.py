@@ -217,3 +217,41 @@ def test_a_mask_hides_the_fraction_that_was_asked_for(counts):
     mask = nd.models.speckle(gaps, 0.25, rng=0)
     assert int(mask.sum()) == round(0.25 * int(gaps.notnull().sum()))
     assert not (mask & gaps.isnull()).any()
+
+
+def test_the_credible_ball_holds_the_draws_it_says(fitted):
+    point, draws = fitted.unit_cluster_.values, fitted.posterior_["posterior"]["unit_cluster"].values.reshape(-1, 6)
+
+    def information(a: np.ndarray, b: np.ndarray) -> float:
+        """Variation of information from the table of the two."""
+        joint = np.array([[np.mean((a == i) & (b == j)) for j in np.unique(b)] for i in np.unique(a)])
+        parts = [joint[joint > 0], joint.sum(axis=0), joint.sum(axis=1)]
+        both, one, other = (-(p * np.log(p)).sum() for p in parts)
+        return 2 * both - one - other
+
+    distance = np.array([information(draw, point) for draw in draws])
+    ball = fitted.unit_credible_ball(0.7)
+    radius = float(ball["radius"])
+    assert (distance <= radius + 1e-9).mean() >= 0.7
+    assert (distance < radius - 1e-9).mean() < 0.7
+    within = draws[distance <= radius + 1e-9]
+    n_groups = [len(np.unique(draw)) for draw in within]
+    assert ball["unit"].values.tolist() == list("abcdef")
+    for name, n in (("vertical_upper", min(n_groups)), ("vertical_lower", max(n_groups))):
+        bound = ball[name].values
+        assert len(np.unique(bound)) == n
+        own = [information(draw, point) for draw, k in zip(within, n_groups, strict=True) if k == n]
+        assert information(bound, point) == pytest.approx(max(own))
+        assert float(ball[f"distance_{name}"]) == pytest.approx(max(own))
+    assert float(ball["distance_horizontal"]) == pytest.approx(radius)
+    with pytest.raises(OptionError, match="level"):
+        fitted.unit_credible_ball(1.0)
+
+
+def test_the_credible_ball_of_states_has_times(fitted, counts):
+    ball = fitted.state_credible_ball(0.9, stride=4)
+    assert ball["horizontal"].dims == ("bin",)
+    np.testing.assert_array_equal(ball["time"], counts["time"][::4])
+    np.testing.assert_array_equal(ball["point"], fitted.state_.values[::4])
+    with pytest.raises(OptionError, match="stride"):
+        fitted.state_credible_ball(stride=0)
