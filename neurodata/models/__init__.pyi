@@ -1,5 +1,6 @@
 from .bicluster.estimator import BiClustering as BiClustering
 from .bicluster.score import speckle as speckle
+from .bicluster.selection import select_n_latents as select_n_latents
 from .connectome.affinity import differential_affinity as differential_affinity
 from .connectome.motif_number import select_n_motifs as select_n_motifs
 from .connectome.nonnegative_cp import NonnegativeCP as NonnegativeCP

@@ -109,6 +109,8 @@ def _similar_units(rng: np.random.Generator, data: Counts, n_clusters: int) -> n
 
 def _k_means(rng: np.random.Generator, table: np.ndarray, n_groups: int) -> np.ndarray:
     """Groups of rows; fewer than asked for where rows are alike."""
+    # The spread starts of k-means cannot be drawn among fewer different rows than groups.
+    n_groups = min(n_groups, len(np.unique(table, axis=0)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
         return kmeans2(table, n_groups, minit="++", rng=rng)[1].astype(np.int64)
