@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
@@ -100,18 +101,22 @@ class Prior:
 
         A partition into clusters of sizes n_c has the prior probability ``V_n(t) prod_c Gamma(g + n_c) / Gamma(g)``.
         """
-        k = np.arange(1.0, _MOST_CLUSTERS)
-        g = self.cluster_weight
-        log_p = np.log(self.cluster_rate) + (k - 1.0) * np.log1p(-self.cluster_rate)
-        common = log_p + gammaln(g * k) - gammaln(g * k + n_units)
-        t = np.arange(1, self.max_clusters + 1)[:, None]
-        ways = np.where(k >= t, gammaln(k + 1.0) - gammaln(np.maximum(k - t, 0.0) + 1.0), -np.inf)
-        return logsumexp(ways + common, axis=1)
+        return _log_partition(self.cluster_weight, self.cluster_rate, self.max_clusters, n_units).copy()
 
     def log_new(self, n_units: int) -> np.ndarray:
         """Log weight of a new cluster beside 0, 1, ... others, where one of t others weighs ``size + g``."""
         log_v = self.log_partition(n_units)
         return np.log(self.cluster_weight) + np.concatenate([[0.0], np.diff(log_v)])
+
+
+@lru_cache(maxsize=64)
+def _log_partition(weight: float, rate: float, max_clusters: int, n_units: int) -> np.ndarray:
+    k = np.arange(1.0, _MOST_CLUSTERS)
+    log_p = np.log(rate) + (k - 1.0) * np.log1p(-rate)
+    common = log_p + gammaln(weight * k) - gammaln(weight * k + n_units)
+    t = np.arange(1, max_clusters + 1)[:, None]
+    ways = np.where(k >= t, gammaln(k + 1.0) - gammaln(np.maximum(k - t, 0.0) + 1.0), -np.inf)
+    return logsumexp(ways + common, axis=1)
 
 
 def draw_partition(rng: np.random.Generator, n_units: int, prior: Prior) -> np.ndarray:
@@ -176,7 +181,8 @@ def draw_shares(rng: np.random.Generator, mass: np.ndarray) -> np.ndarray:
     """A Dirichlet draw whose small parts are right to many digits, where NumPy's become 0 below its rounding."""
     # A Gamma(a) variable is a Gamma(a + 1) one times U^(1/a).
     log_part = np.log(rng.standard_gamma(mass + 1.0)) + np.log(1.0 - rng.random(len(mass))) / np.maximum(mass, 1e-300)
-    return np.maximum(np.exp(log_part - logsumexp(log_part)), 1e-300)
+    part = np.exp(log_part - log_part.max())
+    return np.maximum(part / part.sum(), 1e-300)
 
 
 def draw_dispersion(rng: np.random.Generator, n_units: int, prior: Prior) -> np.ndarray:

@@ -56,8 +56,8 @@ class Settings:
         Units that may change their cluster, trajectories integrated out, in a sweep.
     n_scans : int
         Scans of the path for switches that may move, trajectories integrated out, in a sweep.
-    move_dynamics : bool
-        Whether the dynamics of a state of each cluster move too, trajectories integrated out.
+    dynamics : float
+        Probability, in a sweep, that the dynamics of a state of each cluster move too, trajectories integrated out.
     splits : float
         Probability of a split or merge of clusters in a sweep.
     poisson_dispersion : float
@@ -74,7 +74,7 @@ class Settings:
     n_windows: int = 4
     n_jumps: int = 6
     n_scans: int = 2
-    move_dynamics: bool = True
+    dynamics: float = 0.5
     splits: float = 0.1
     poisson_dispersion: float = 10.0
     poisson_window: int = 10
@@ -117,7 +117,8 @@ def sweep(rng: np.random.Generator, state: State, data: Counts, prior: Prior, se
         if info.split or info.merged:
             # The move is accepted with the weights integrated out: those in hand belong to what was there before.
             units = units._replace(weight=draw_weights(rng, state, data, log_means(state), settings))
-    info.turned, info.switched = move_path(rng, state, data, prior, units.weight, settings, settings.move_dynamics)
+    dynamics = rng.random() < settings.dynamics
+    info.turned, info.switched = move_path(rng, state, data, prior, units.weight, settings, dynamics)
     draw_states(rng, state, data, prior, settings, info)
     return state, info
 
@@ -339,15 +340,18 @@ def draw_dynamics(rng: np.random.Generator, state: State, data: Counts, prior: P
     for k in state.clusters():
         cross, inputs, outputs, count = step_sums(state, data, k)
         for s in range(n_states):
-            precision = columns + inputs[s]
-            linear = fixed + cross[s]
-            mean = np.linalg.solve(precision, linear.T).T
-            spread = scale + outputs[s] + fixed @ centre.T - mean @ linear.T
+            mean, precision, spread = centre, columns, scale
+            if count[s]:
+                precision = columns + inputs[s]
+                linear = fixed + cross[s]
+                mean = np.linalg.solve(precision, linear.T).T
+                spread = scale + outputs[s] + fixed @ centre.T - mean @ linear.T
+                spread = 0.5 * (spread + spread.T)
             matrix_normal_nb.draw(
                 rng,
                 mean,
                 precision,
-                0.5 * (spread + spread.T),
+                spread,
                 dof + count[s],
                 state.transition[k, s],
                 state.offset[k, s],
