@@ -17,6 +17,7 @@ from .matrices import rdm as rdm
 from .matrices import weights as weights
 from .spikes import raster as raster
 from .states import states as states
+from .trajectories import trajectories as trajectories
 from .validation import detection_curves as detection_curves
 from .validation import runtimes as runtimes
 from .validation import score_against_chance as score_against_chance

@@ -123,8 +123,9 @@ def _pictures(model: BiClustering, counts: xr.DataArray, event: str) -> list[Pic
 
     order = np.argsort(model.unit_cluster_.values, kind="stable")
     rate = model.predict_rate()
-    state = model.state_
+    state, latent = model.state_, model.latent_
     assert isinstance(rate, xr.Dataset)
+    assert isinstance(latent, xr.Dataset)
     assert isinstance(state, xr.DataArray)
     ordered = counts.isel(unit=order)
     return [
@@ -137,6 +138,12 @@ def _pictures(model: BiClustering, counts: xr.DataArray, event: str) -> list[Pic
             "States of time",
             f"Top: states of the point partition of time. Below: {event}s per second, units in the order of clusters.",
             plot.states(state, ordered).figure,
+        ),
+        Picture(
+            "Trajectories",
+            "What the units of each cluster share, aligned over draws: the mean of their log counts, and factors that "
+            "they follow more or less; posterior mean and 90 % band. Below: states.",
+            plot.trajectories(latent, state)[0].figure,
         ),
         Picture(
             "Rates",

@@ -40,7 +40,9 @@ def test_two_groups_of_units_are_found_and_said(monkeypatch):
     assert result.settings["bins"] == 120
     assert len(steps) == 3
     assert [row[1] for row in result.tables[0].rows] == [8, 8]
-    assert len(result.pictures) == 6
+    assert len(result.pictures) == 7
+    shown = next(one for one in result.pictures if one.title == "Trajectories").figure
+    assert [ax.get_ylabel() for ax in shown.axes] == ["cluster 0", "cluster 1", "state"]
 
 
 def test_too_few_bins_are_refused():

@@ -72,4 +72,47 @@ def test_a_fitted_model_goes_into_every_plot():
     nd.plot.group_numbers(model.n_states_)
     nd.plot.rates(model.predict_rate(), counts, marks=model.state_)
     nd.plot.chains(model.posterior_)
+    nd.plot.trajectories(model.latent_, model.state_)
     nd.plot.states(model.state_, counts)
+
+
+def trajectories_of(n_clusters: int = 3) -> xr.Dataset:
+    """Two courses of six bins with a gap after the third."""
+    time = np.array([0.0, 0.5, 1.0, 5.0, 5.5, 6.0])
+    coords = {"cluster": np.arange(n_clusters), "time": time, "latent": ["common", "factor_1"]}
+    values = np.arange(n_clusters * 12.0).reshape(n_clusters, 6, 2)
+    mean = xr.DataArray(values, dims=("cluster", "time", "latent"), coords=coords)
+    return xr.Dataset({"mean": mean, "low": mean - 1, "high": mean + 2}, attrs={"level": 0.8})
+
+
+def test_trajectories_have_bands_and_no_bridge_over_gaps():
+    latent = trajectories_of()
+    state = xr.DataArray([0, 0, 1, 1, 1, 0], dims="time", coords={"time": latent["time"]})
+    panels = nd.plot.trajectories(latent, state)
+    assert [ax.get_ylabel() for ax in panels] == ["cluster 0", "cluster 1", "cluster 2", "state"]
+    line = panels[1].lines[2]
+    expected = latent["mean"].values[1, :, 1]
+    np.testing.assert_allclose(line.get_ydata(), [*expected[:3], np.nan, *expected[3:]])
+    assert line.get_label() == "factor_1"
+    band = panels[1].collections[1].get_paths()
+    assert len(band) == 2
+    assert band[0].get_extents().y0 == expected[:3].min() - 1
+    assert band[0].get_extents().y1 == expected[:3].max() + 2
+    assert panels[0].get_title(loc="right") == "band: 80 %"
+    assert panels[-1].get_xlabel() == "time (s)"
+
+
+def test_trajectories_say_what_they_leave_out():
+    latent = trajectories_of()
+    latent["mean"][1, :, 1] = np.nan
+    panels = nd.plot.trajectories(latent, most=2, start=4.0)
+    assert len(panels) == 2
+    assert panels[0].get_title(loc="right") == "band: 80 %; smaller clusters, not shown: 1"
+    np.testing.assert_array_equal(panels[0].lines[1].get_xdata(), [5.0, 5.5, 6.0])
+    assert len(panels[1].lines) == 2
+    with pytest.raises(OptionError, match="latent_"):
+        nd.plot.trajectories(latent[["mean"]])
+    with pytest.raises(OptionError, match="trial"):
+        nd.plot.trajectories(latent.expand_dims(trial=2))
+    with pytest.raises(OptionError, match="stretch"):
+        nd.plot.trajectories(latent, start=100.0)
