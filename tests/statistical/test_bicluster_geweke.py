@@ -176,6 +176,21 @@ def swapped_switch(rng, state, data, prior):
     collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
 
 
+def careless_dynamics(rng, state, data, prior):
+    """The noise is held to be more certain than it is."""
+    seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
+    clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
+    centre, columns, scale, dof = prior.dynamics()
+    collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, centre, columns, scale, dof + 3.0)
+    collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
+
+
+def free_coordinates(rng, state, data, prior):
+    """Loadings are as good large as small."""
+    sw.change_coordinates(rng, state, data, replace(prior, loading_sd=10.0 * prior.loading_sd))
+    sw.draw_dynamics(rng, state, data, prior)
+
+
 def half_shift(rng, state, data, prior):
     """The level moves out of the courses and into the baselines, but the offsets stay."""
     offset = state.offset.copy()
@@ -225,6 +240,8 @@ BROKEN = {
     "courses: weights of other means": stale_weights,
     "jumps: weight of a new cluster": wrong_new(jumps),
     "path moves: transition matrix transposed": swapped_switch,
+    "collapsed dynamics: degrees of freedom": careless_dynamics,
+    "coordinates: prior of the loadings": free_coordinates,
     "shift: offsets stay": half_shift,
     "relabel: not sticky": relabel_loose,
     "dynamics: states shifted by a bin": dynamics_of_next,
