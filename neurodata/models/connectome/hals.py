@@ -15,8 +15,8 @@ from neurodata.models.connectome import smooth
 from neurodata.models.connectome.balance import balance
 from neurodata.models.connectome.problem import Problem, Stretch, blocks
 
-# Rows that one thread works on; fixed, so that sums have the same order with any number of threads. Beyond these,
-# column products are added up in float64.
+# Rows that one thread works on, about; fixed, so that sums have the same order with any number of threads. Beyond
+# these, column products are added up in float64.
 _LANE = 512
 # Multiply-adds of a product below which threads do not pay.
 _WORTH_THREADS = 1e7
@@ -26,6 +26,8 @@ _BETA, _GROWTH, _CEILING_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 _ROUNDING = {"f": 5e-7, "d": 1e-13}
 # A residual this many times the last one says that momentum carries the factors past the minimum.
 _OVERSHOT = 1.5
+# The residual of columns is found exactly below this many times the tolerance.
+_EXACT = 30.0
 # Residual of extrapolated rows over the tolerance from which on it is worth to look without extrapolation.
 _INFLATED = 10.0
 
@@ -112,7 +114,7 @@ def fit(
     ahead, rows_before, beta, ceiling, step = loading, rows, _BETA, 1.0, 0.0
     previous = np.inf
     slack = _ROUNDING[problem.dtype.char]
-    columns_kkt, level, plain = np.inf, tol, 0
+    columns_kkt, level, plain = 0.0, tol, 0
     with ExitStack() as stack:
         pool = _pool(problem, n_components, stack)
         for iteration in range(max_iter):
@@ -123,7 +125,7 @@ def fit(
                 state.loss.append(previous)
                 state.converged = True
                 break
-            found = _update_columns(problem, ahead, sweep, penalty, cycles)
+            found = _update_columns(problem, ahead, sweep, penalty, cycles, _EXACT * tol)
             rose = found.loss > previous + slack
             if rose and step == 0.0 and np.isfinite(previous):
                 break  # without extrapolation only rounding can do this
@@ -223,7 +225,8 @@ def _pass(
         sums = np.zeros(2)
         for stretch in problem.stretches:
             products = [np.ascontiguousarray(product[:, part.columns]) for part in stretch.parts]
-            lanes = [(stretch, products, a, z, forward, back) for a, z in blocks(stretch, size=_LANE)]
+            size = stretch.block_rows * -(-_LANE // stretch.block_rows)  # whole blocks
+            lanes = [(stretch, products, a, z, forward, back) for a, z in blocks(stretch, size=size)]
             for gathered, own in (pool.map if pool else map)(lane, *zip(*lanes, strict=True)):
                 sums += own
                 for part, one in zip(stretch.parts, gathered, strict=False):
@@ -258,16 +261,14 @@ def row_grams(problem: Problem, loading: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.tensordot(problem.observed, grams, axes=1))
 
 
-def _update_columns(problem: Problem, loading: np.ndarray, sweep: Sweep, penalty: Penalty, cycles: int) -> Columns:
+def _update_columns(
+    problem: Problem, loading: np.ndarray, sweep: Sweep, penalty: Penalty, cycles: int, exact_below: float
+) -> Columns:
     """Update the loadings of all modes but the rows'. Scale may move into and out of the rows of the sweep."""
     loading = loading.copy()
     rows = sweep.ahead
-    n_classes = problem.observed.shape[0]
-    if n_classes == 1:
-        of_rows = (rows.T @ rows)[None]
-    else:
-        of_rows = np.zeros((n_classes, rows.shape[1], rows.shape[1]))
-        np.add.at(of_rows, problem.row_group, rows[:, :, None] * rows[:, None, :])
+    of_rows = np.zeros((problem.observed.shape[0], rows.shape[1], rows.shape[1]))
+    kernel.class_grams(rows, problem.row_index, problem.row_group, of_rows)
     gram = np.ascontiguousarray(np.tensordot(problem.observed.T, of_rows, axes=1))
 
     def each(n_cycles: int) -> float:
@@ -292,8 +293,8 @@ def _update_columns(problem: Problem, loading: np.ndarray, sweep: Sweep, penalty
             worst = max(worst, _relative(sums))
         return worst
 
-    for _ in range(2):
-        each(cycles)
+    each(cycles)
+    residual = each(cycles)  # of entries as they were met: more than what is left, far from the minimum all that counts
     scale = None
     if any(penalty.sparsity) or any(penalty.ridge) or penalty.smoothness:
         scale = _balanced(problem, loading, rows, penalty)
@@ -303,7 +304,8 @@ def _update_columns(problem: Problem, loading: np.ndarray, sweep: Sweep, penalty
         sweep.rows *= scale[-1]
         sweep.data *= scale[-1]
         gram *= scale[-1][:, None] * scale[-1]
-    residual = each(0)
+    if scale is not None or residual < exact_below:
+        residual = each(0)
     inner, square = kernel.model_sums(loading, problem.index, sweep.data, gram, problem.column_group)
     error = max(0.0, 1.0 - 2.0 * inner + square)
     linear, quadratic = _weighted_sums(problem, loading, rows, penalty)

@@ -40,7 +40,7 @@ class NonnegativeCP(Model):
         Passes over the data.
     tol : float
         The conditions of Karush, Kuhn and Tucker count as met where the natural residual of every factor is below this
-        part of the data's products with the others. Float32 data allow about 1e-5.
+        part of the data's products with the others. Float32 data allow about 1e-6.
     n_restarts : int
         Fits from independent random starts, of which the best is kept.
     sparsity : float or mapping of dim to float
@@ -65,7 +65,8 @@ class NonnegativeCP(Model):
     loss_ : DataArray (iteration,)
         Half the squared error relative to the squared norm of the tensor, and penalties; it never rises.
     kkt_ : DataArray (iteration,)
-        Largest residual of the conditions for a minimum; of factors before the iteration.
+        Largest residual of the conditions for a minimum, of factors before the iteration; far from the minimum an
+        estimate, exact in the last iterations.
     restart_loss_ : DataArray (restart,)
         Final loss of each fit.
     stability_ : float

@@ -84,6 +84,11 @@ class Problem:
         object.__setattr__(self, "column", column)
 
     @property
+    def row_index(self) -> np.ndarray:
+        """Rows as columns of one slot, for what both have done to them."""
+        return np.arange(self.n_rows, dtype=np.int32)[:, None]
+
+    @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.row_group)

@@ -140,7 +140,9 @@ def read_tensor(array: xr.DataArray, symmetric: tuple[str, str] | None) -> Table
     slots = [Slot(dim, labels_of(array, dim), codes[k]) for k, dim in enumerate(between)]
     slots += [Slot(slot.dim, slot.label, slot.code[codes[-1]]) for slot in inner_slots]
     dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    lazy = array.chunks is not None
+    chunks = array.chunksizes.get(row_dim)
+    # A chunk is read whole, whatever part of it is wanted.
+    block_rows = 32 if chunks is None else int(max(chunks))
 
     def block(a: int, z: int) -> np.ndarray:
         values = np.asarray(array.isel({row_dim: slice(a, z)}).values, dtype=dtype)
@@ -150,8 +152,9 @@ def read_tensor(array: xr.DataArray, symmetric: tuple[str, str] | None) -> Table
             values = upper
         return values.reshape(z - a, -1)
 
-    table = Table(block, array.sizes[row_dim], codes.shape[1], dtype, row_dim, row_coords, tuple(slots), order)
-    return _observed(table, lazy, view=pick is None)
+    n_rows, n_columns = array.sizes[row_dim], codes.shape[1]
+    table = Table(block, n_rows, n_columns, dtype, row_dim, row_coords, tuple(slots), order, block_rows=block_rows)
+    return _observed(table, lazy=chunks is not None, view=pick is None)
 
 
 def _inner(
@@ -191,7 +194,7 @@ def _check_symmetric(upper: np.ndarray, lower: np.ndarray) -> None:
 def _observed(table: Table, lazy: bool, view: bool) -> Table:
     """The table without columns that are never observed; patterns where cells are missing."""
     block, n_rows, n_columns = table.read, table.n_rows, table.n_columns
-    step = 128
+    step = table.block_rows if lazy else 128
     ranges = [(a, min(a + step, n_rows)) for a in range(0, n_rows, step)]
     ever, anything_missing = np.zeros(n_columns, dtype=bool), False
     for a, z in ranges:

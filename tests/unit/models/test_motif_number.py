@@ -38,6 +38,18 @@ def test_the_planted_number_is_found_and_fits_agree_there():
     assert not base.__sklearn_is_fitted__()
 
 
+def test_a_stream_is_selected_as_its_tensor():
+    values = np.cumsum(np.random.default_rng(1).standard_normal((200, 8)), axis=0)
+    traces = xr.DataArray(values, dims=("time", "unit"), coords={"time": 0.1 * np.arange(200)})
+    stream = nd.models.differential_affinity(traces, smoothing=0.5)
+    base = nd.models.NonnegativeCP(symmetric=("unit", "unit_2"), n_restarts=1, max_iter=30, rng=0)
+    one, other = (
+        nd.models.select_n_motifs(base, data, [1, 2], n_folds=2, n_restarts=2, gap=25)
+        for data in (stream, stream.to_dataarray())
+    )
+    np.testing.assert_allclose(one["score"], other["score"], rtol=1e-4)
+
+
 def test_held_out_blocks_are_contiguous_and_apart_from_what_is_fitted():
     folds = _folds(100, 4, 5)
     assert [test for _, test in folds] == [[(0, 25)], [(25, 50)], [(50, 75)], [(75, 100)]]

@@ -305,6 +305,36 @@ def test_pairs_of_a_saved_factor_keep_their_names(tmp_path):
     assert np.isfinite(again.score(packed(planted()[0])))
 
 
+def test_sessions_and_stretches_are_saved_simulated_and_rebuilt(tmp_path):
+    single, whole = sessions()
+    tensor, _ = planted()
+    in_a_row = [tensor.isel(time=slice(0, 10)), tensor.isel(time=slice(10, None))]
+    for data in (single, in_a_row):
+        fitted = model(tol=1e-4).fit(data)
+        again = nd.models.load(fitted.save(tmp_path / "model.nc"))
+        xr.testing.assert_identical(again.to_dataset(), fitted.to_dataset())
+    fitted = model().fit(single)
+    rebuilt = fitted.reconstruct()
+    assert rebuilt.dims == ("session", "time", "pair")
+    values = whole.transpose("session", "time", *PAIRS).sel(
+        {dim: fitted.factor_["unit"]["unit"].values for dim in PAIRS}
+    )
+    i, j = np.triu_indices(N, 1)
+    seen = values.values[:, :, i, j]
+    residual = (rebuilt.values - seen)[np.isfinite(seen)]
+    assert np.sqrt((residual**2).mean()) == pytest.approx(fitted.noise_, rel=1e-6)
+    assert fitted.simulate(noise=0.0, rng=0).dims == rebuilt.dims
+
+
+def test_the_residual_of_every_iteration_is_there():
+    fitted = model(max_iter=7).fit(planted()[0])
+    assert not fitted.converged_
+    assert fitted.n_iter_ == fitted.loss_.size == fitted.kkt_.size == 7
+    assert np.isfinite(fitted.kkt_).all()
+    done = model(tol=1e-5).fit(planted()[0])
+    assert float(done.kkt_[-1]) < 1e-5
+
+
 def broken(change):
     tensor, _ = planted()
     return change(tensor.copy(deep=True))
