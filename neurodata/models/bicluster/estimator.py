@@ -6,7 +6,6 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ from neurodata._core.memory import as_text, free_bytes
 from neurodata._core.progress import Progress, as_progress
 from neurodata._core.rng import RNGLike, generator
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
-from neurodata.errors import MissingOptionError, NeurodataWarning, OptionError, RecordingError
+from neurodata.errors import MissingOptionError, NeurodataWarning, NotFittedError, OptionError, RecordingError
 from neurodata.models.base import Model
 from neurodata.models.bicluster import align, partitions, predictive
 from neurodata.models.bicluster.chain import Drawn, Task, run_chains
@@ -321,21 +320,17 @@ class BiClustering(Model):
             attrs={"units": "1", "long_name": "probability of one state"},
         )
 
-    @cached_property
-    def latent_(self) -> xr.Dataset | list[xr.Dataset]:
-        """Aligned trajectories with bands, see the class."""
-        return self._aligned()[0]
-
-    @cached_property
-    def loading_(self) -> xr.Dataset:
-        """Aligned loadings with bands, see the class."""
-        return self._aligned()[1]
-
-    def _aligned(self) -> tuple[xr.Dataset | list[xr.Dataset], xr.Dataset]:
-        self._require_courses()
-        latent, loading = align.latents(self.posterior_, self.unit_cluster_, self._layout)
-        self.__dict__.update(latent_=latent, loading_=loading)
-        return latent, loading
+    def __getattr__(self, name: str) -> Any:
+        # Aligned when first asked for: seconds of a long recording, and nothing that a fit or a score needs.
+        if name not in ("latent_", "loading_") or not self.__sklearn_is_fitted__():
+            return super().__getattr__(name)
+        if "trajectories" not in self.posterior_.children:
+            # An AttributeError, so that whoever asks what results there are gets an answer.
+            raise NotFittedError(
+                f"draws with trajectories, for {name}", "course_draws=0", "fit with course_draws of 1 or more"
+            )
+        self.latent_, self.loading_ = align.latents(self.posterior_, self.unit_cluster_, self._layout)
+        return vars(self)[name]
 
     def unit_credible_ball(self, level: float = 0.95) -> xr.Dataset:
         """How far the drawn partitions of units are from `unit_cluster_`: the ball about it that holds `level` of them.

@@ -11,7 +11,7 @@ from scipy.linalg import orthogonal_procrustes
 
 import neurodata as nd
 from neurodata.containers import make_counts
-from neurodata.errors import MissingOptionError, NotFittedError
+from neurodata.errors import NotFittedError
 from neurodata.models.bicluster import align
 from neurodata.models.bicluster.layout import Layout
 from neurodata.models.sequences import read_counts
@@ -231,8 +231,10 @@ def test_results_are_kept_in_files_and_forgotten_by_the_next_fit(fitted, simulat
     assert first["latent"].values.tolist() == ["common", "factor_1"]
     second = model.fit(counts.isel(time=slice(0, 60))).latent_
     assert (first.sizes["time"], second.sizes["time"]) == (120, 60)
-    with pytest.raises(MissingOptionError, match="course_draws"):
-        _ = model.set_params(course_draws=0).fit(counts).latent_
+    without = model.set_params(course_draws=0).fit(counts)
+    with pytest.raises(NotFittedError, match="course_draws"):
+        _ = without.loading_
+    assert not hasattr(without, "latent_")
 
 
 def test_trials_and_lists_keep_their_shape(simulated):
