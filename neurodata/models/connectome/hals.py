@@ -11,6 +11,7 @@ import numpy as np
 from neurodata._core.parallel import usable_threads
 from neurodata._core.progress import Progress, Silent
 from neurodata.kernels import ntf_nb as kernel
+from neurodata.kernels import ntf_pairs_nb as pairs
 from neurodata.models.connectome import smooth
 from neurodata.models.connectome.balance import balance
 from neurodata.models.connectome.problem import Problem, Stretch, blocks
@@ -257,7 +258,10 @@ def row_weights(problem: Problem, loading: np.ndarray) -> np.ndarray:
 def row_grams(problem: Problem, loading: np.ndarray) -> np.ndarray:
     """Grams of the columns observed in each class of rows (class, component, component)."""
     grams = np.zeros((problem.observed.shape[1], loading.shape[1], loading.shape[1]))
-    kernel.class_grams(loading, problem.index, problem.column_group, grams)
+    if problem.complete:
+        pairs.pair_gram(loading, grams[0])
+    else:
+        kernel.class_grams(loading, problem.index, problem.column_group, grams)
     return np.ascontiguousarray(np.tensordot(problem.observed, grams, axes=1))
 
 
@@ -271,25 +275,32 @@ def _update_columns(
     kernel.class_grams(rows, problem.row_index, problem.row_group, of_rows)
     gram = np.ascontiguousarray(np.tensordot(problem.observed.T, of_rows, axes=1))
 
+    unpacked = np.zeros((len(loading), rows.shape[1], len(loading))) if problem.complete else None
+    if unpacked is not None:
+        pairs.unpack(sweep.data, problem.index, unpacked)
+
     def each(n_cycles: int) -> float:
         worst = 0.0
         for mode, sparsity, ridge in zip(problem.modes, penalty.sparsity, penalty.ridge, strict=False):
             sums = np.zeros(2)
-            kernel.update_mode(
-                mode.first,
-                mode.last,
-                loading,
-                problem.index,
-                problem.start,
-                problem.column,
-                sweep.data,
-                gram,
-                problem.column_group,
-                sparsity,
-                ridge,
-                n_cycles,
-                sums,
-            )
+            if unpacked is not None:
+                pairs.update_units(loading, unpacked, gram[0], sparsity, ridge, n_cycles, sums)
+            else:
+                kernel.update_mode(
+                    mode.first,
+                    mode.last,
+                    loading,
+                    problem.index,
+                    problem.start,
+                    problem.column,
+                    sweep.data,
+                    gram,
+                    problem.column_group,
+                    sparsity,
+                    ridge,
+                    n_cycles,
+                    sums,
+                )
             worst = max(worst, _relative(sums))
         return worst
 
@@ -304,9 +315,14 @@ def _update_columns(
         sweep.rows *= scale[-1]
         sweep.data *= scale[-1]
         gram *= scale[-1][:, None] * scale[-1]
+        if unpacked is not None:
+            unpacked *= scale[-1][:, None]
     if scale is not None or residual < exact_below:
         residual = each(0)
-    inner, square = kernel.model_sums(loading, problem.index, sweep.data, gram, problem.column_group)
+    if unpacked is not None:
+        inner, square = pairs.model_sums(loading, unpacked, gram[0])
+    else:
+        inner, square = kernel.model_sums(loading, problem.index, sweep.data, gram, problem.column_group)
     error = max(0.0, 1.0 - 2.0 * inner + square)
     linear, quadratic = _weighted_sums(problem, loading, rows, penalty)
     loss = 0.5 * error + linear.sum() + 0.5 * quadratic.sum()

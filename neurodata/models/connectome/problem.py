@@ -84,6 +84,12 @@ class Problem:
         object.__setattr__(self, "column", column)
 
     @property
+    def complete(self) -> bool:
+        """Whether columns are all pairs of one symmetric factor, observed in every row."""
+        n = self.n_entries
+        return len(self.modes) == 1 and self.index.shape == (n * (n - 1) // 2, 2) and self.observed.shape == (1, 1)
+
+    @property
     def row_index(self) -> np.ndarray:
         """Rows as columns of one slot, for what both have done to them."""
         return np.arange(self.n_rows, dtype=np.int32)[:, None]

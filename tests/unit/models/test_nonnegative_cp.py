@@ -209,6 +209,19 @@ def test_blocks_on_disk_equal_memory():
     np.testing.assert_allclose(one.score(lazy), other.score(tensor))
 
 
+def test_threads_do_not_change_a_digit(monkeypatch):
+    from neurodata.models.connectome import hals
+
+    tensor = xr.DataArray(np.random.default_rng(0).random((1300, 45)), dims=("time", "unit")).astype(np.float32)
+    found = []
+    for n_threads in (1, 2, 3):
+        monkeypatch.setattr(hals, "usable_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(hals, "_WORTH_THREADS", 0.0)
+        found.append(nd.models.NonnegativeCP(3, n_restarts=1, max_iter=20, rng=0).fit(tensor).to_dataset())
+    xr.testing.assert_identical(found[0], found[1])
+    xr.testing.assert_identical(found[0], found[2])
+
+
 def test_an_affinity_stream_equals_its_tensor():
     values = np.cumsum(np.random.default_rng(2).standard_normal((120, 6)), axis=0)
     traces = xr.DataArray(values, dims=("time", "unit"), coords={"time": 0.1 * np.arange(120), "unit": list("abcdef")})
