@@ -236,7 +236,7 @@ def growth() -> None:
 
 
 def threads() -> bool:
-    rows = np.array([[in_process("threads", 300, 2000, n, threads=n)["wall"] for n in (1, 2)] for _ in range(5)])
+    rows = np.array([[in_process("threads", 300, 3000, n, threads=n)["wall"] for n in (1, 2)] for _ in range(5)])
     one, two = rows.min(axis=0)
     middle = np.median(rows, axis=0)
     beside = f"; {1e3 * one:.0f} and {1e3 * two:.0f} ms; of medians {middle[0] / middle[1]:.3g}"

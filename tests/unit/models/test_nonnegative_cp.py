@@ -174,6 +174,26 @@ def test_sessions_that_lack_units_equal_one_array_with_nan():
     )
 
 
+def test_pairs_as_a_dim_of_their_own_are_aligned_by_both_units():
+    """Time x session x pair, a loading for every pair; sessions with other units."""
+    single, whole = sessions()
+    fitted = model(3, symmetric=None, tol=1e-6).fit({name: packed(one) for name, one in single.items()})
+    assert set(fitted.factor_) == {"time", "session", "pair"}
+    pairs = fitted.factor_["pair"]
+    seen = packed(whole.isel(session=0, drop=True)).notnull().any("time")
+    for w in range(1, 4):
+        seen = seen | packed(whole.isel(session=w, drop=True)).notnull().any("time")
+    assert pairs.sizes["pair"] == int(seen.sum())
+    assert len({frozenset(two) for two in zip(pairs["unit"].values, pairs["unit_2"].values, strict=True)}) == len(pairs)
+    rebuilt = fitted.reconstruct().sel(session="s2")
+    for p in (0, 7, 20):
+        one = single["s2"]
+        names = pairs["unit"].values[p], pairs["unit_2"].values[p]
+        if set(names) <= set(one["unit"].values):
+            expected = one.sel(unit=names[0], unit_2=names[1]).values
+            np.testing.assert_allclose(rebuilt.isel(pair=p).values, expected, atol=0.05)
+
+
 def test_a_list_is_one_stretch_after_the_other():
     tensor, _ = planted()
     parts = [tensor.isel(time=slice(0, 15)), tensor.isel(time=slice(15, None))]
