@@ -47,22 +47,22 @@ class Differential:
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         """Rows `start` .. `stop`; of two signs the larger affinity."""
+        out = self._signed(start, stop, self.signs[0])
+        for sign in self.signs[1:]:
+            np.maximum(out, self._signed(start, stop, sign), out=out)
+        return out
+
+    def _signed(self, start: int, stop: int, sign: float) -> np.ndarray:
         n_units = self.value.shape[1]
-        shape = (stop - start, n_units * (n_units - 1) // 2)
-        found = None
-        for sign in self.signs:
-            out = np.empty(shape, dtype=np.float32)
-            one, gate = self.value[start:stop], self.gate[start:stop]
-            if self.late_value is None or self.late_gate is None:
-                kernel.affinities(one, gate, self.weight, np.float32(sign), out)
-            else:
-                out[:] = 0.0
-                late, late_gate = self.late_value[start:stop], self.late_gate[start:stop]
-                half = np.float32(0.5)
-                kernel.add_affinities(one, gate, late, late_gate, self.weight, np.float32(sign), half, out)
-            found = out if found is None else np.maximum(found, out, out=found)
-        assert found is not None  # noqa: S101 - `signs` is never empty
-        return found
+        out = np.zeros((stop - start, n_units * (n_units - 1) // 2), dtype=np.float32)
+        one, gate = self.value[start:stop], self.gate[start:stop]
+        if self.late_value is None or self.late_gate is None:
+            kernel.affinities(one, gate, self.weight, np.float32(sign), out)
+        else:
+            late, late_gate = self.late_value[start:stop], self.late_gate[start:stop]
+            half = np.float32(0.5)
+            kernel.add_affinities(one, gate, late, late_gate, self.weight, np.float32(sign), half, out)
+        return out
 
 
 @dataclass(frozen=True)

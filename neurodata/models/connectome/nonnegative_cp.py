@@ -59,7 +59,8 @@ class NonnegativeCP(Model):
     Attributes
     ----------
     factor_ : dict of dim to DataArray (dim, component)
-        Columns of unit length, components with the largest `weight_` first. NaN in rows without any observation.
+        Columns of unit length, components with the largest `weight_` first. NaN in rows without any observation. A
+        factor over packed pairs names them by the coordinates `unit` and `unit_2`.
     weight_ : DataArray (component,)
         In the unit of the tensor; that of a symmetric dim counts its factor twice.
     loss_ : DataArray (iteration,)
