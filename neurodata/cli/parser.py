@@ -90,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--analysis",
         metavar="NAME",
         default="states",
-        help="states: hidden states of the activity; or connections: which units drive which (states)",
+        help="states: hidden states of the activity; connections: which units drive which; or bicluster: clusters of "
+        "units and states of time (states)",
     )
     trust.add_argument("--twins", type=whole, default=3, metavar="N", help="simulated twins of each kind (3)")
     trust.add_argument("--jobs", type=whole, default=1, metavar="N", help="twins at a time (1)")

@@ -39,6 +39,17 @@ class Counts:
         return prepare_counts(rec, self.bin_width, self.limited).counts
 
 
+@dataclass(frozen=True)
+class LongCounts(Counts):
+    """From a recording to the counts that the analysis of clusters takes, with its limits."""
+
+    def __call__(self, rec: xr.DataTree) -> xr.DataArray:
+        """Counts (time, unit)."""
+        from neurodata.cli.analyses.bicluster import counts_of
+
+        return counts_of(rec, Settings(self.bin_width, limited=self.limited))[0]
+
+
 class States:
     """The analysis of states as an estimator: it chooses its own precision on the data, then fits."""
 
@@ -76,7 +87,13 @@ def _connections(arguments: argparse.Namespace) -> tuple[Any, Callable[[xr.DataT
     return model, prepare_for(model) if arguments.bin_width is None else Prepare(arguments.bin_width)
 
 
-SUBJECTS: dict[str, Subject] = {"states": _states, "connections": _connections}
+def _bicluster(arguments: argparse.Namespace) -> tuple[Any, Callable[[xr.DataTree], Any]]:
+    from neurodata.cli.analyses.bicluster import new_model
+
+    return new_model(Settings(rng=arguments.rng)), LongCounts(arguments.bin_width, not arguments.no_limit)
+
+
+SUBJECTS: dict[str, Subject] = {"states": _states, "connections": _connections, "bicluster": _bicluster}
 
 
 def trust(arguments: argparse.Namespace, folder: Path) -> Outcome:

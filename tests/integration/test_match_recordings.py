@@ -61,7 +61,7 @@ def test_too_short(real_load):
     assert "314 spikes" in str(refused.value)
 
 
-@pytest.mark.parametrize("analysis", ["states", "connections"])
+@pytest.mark.parametrize("analysis", ["states", "connections", "bicluster"])
 @pytest.mark.parametrize(
     ("path", "options", "said"),
     [

@@ -22,15 +22,14 @@ FEWEST_BINS = 10
 
 def run(recording: xr.DataTree, settings: Settings, step: Step) -> Result:
     """Fit with a part of the counts held out, score, describe."""
-    prepared = prepare_counts(recording, settings.bin_width or BIN_S, False)
-    counts = _limited(prepared, settings)
+    counts, prepared = counts_of(recording, settings)
     held_out = speckle(counts, HELD_OUT, rng=settings.rng)
     assert isinstance(held_out, xr.DataArray)  # one DataArray went in, so that one comes out
     with collected_warnings() as remarks:
         step("bi-clustering: chains")
-        model = _model(settings).fit(counts.where(~held_out))
+        model = new_model(settings).fit(counts.where(~held_out))
         step("bi-clustering: one cluster and one state, for comparison")
-        alone = _model(settings, max_clusters=1, max_states=1).fit(counts.where(~held_out))
+        alone = new_model(settings, max_clusters=1, max_states=1).fit(counts.where(~held_out))
         scores = model.score(counts, held_out), alone.score(counts, held_out)
     step("bi-clustering: figures")
     return Result(
@@ -69,8 +68,15 @@ _CAVEATS = [
 ]
 
 
-def _model(settings: Settings, **changed: int) -> BiClustering:
+def new_model(settings: Settings, **changed: int) -> BiClustering:
+    """The model of the analysis, not fitted."""
     return BiClustering(n_chains=N_CHAINS, n_warmup=N_WARMUP, n_draws=N_DRAWS, rng=settings.rng).set_params(**changed)
+
+
+def counts_of(recording: xr.DataTree, settings: Settings) -> tuple[xr.DataArray, Prepared]:
+    """Counts of the recording within the limits, and what they were made of, with remarks."""
+    prepared = prepare_counts(recording, settings.bin_width or BIN_S, False)
+    return _limited(prepared, settings), prepared
 
 
 def _limited(prepared: Prepared, settings: Settings) -> xr.DataArray:

@@ -7,8 +7,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import neurodata as nd
+from neurodata.cli import trust
 from neurodata.cli.analyses import bicluster
 from neurodata.cli.analyses.base import Settings
+from neurodata.cli.parser import build_parser
 from neurodata.errors import RecordingError
 
 
@@ -49,3 +51,20 @@ def test_too_few_bins_are_refused():
     rec, _ = recording(130)
     with pytest.raises(RecordingError, match="narrower bins"):
         bicluster.run(rec, Settings(bin_width=10.0), lambda _: None)
+
+
+def test_trust_asks_the_same_model_of_the_same_counts(monkeypatch):
+    monkeypatch.setattr(bicluster, "N_WARMUP", 20)
+    monkeypatch.setattr(bicluster, "N_DRAWS", 8)
+    monkeypatch.setattr(bicluster, "MOST_BINS", 60)
+    monkeypatch.setattr(bicluster, "MOST_UNITS", 8)
+    arguments = build_parser().parse_args(["trust", "nowhere", "--analysis", "bicluster", "--rng", "3"])
+    model, prepare = trust.SUBJECTS[arguments.analysis](arguments)
+    assert model.get_params() == bicluster.new_model(Settings(rng=3)).get_params()
+    circuits = [nd.simulate.zoo.null(n=10, rng=k) for k in range(2)]
+    rec = nd.simulate.run(circuits[0], 40.0, rng=0)
+    assert dict(prepare(rec).sizes) == {"time": 60, "unit": 8}
+    assert prepare(rec).attrs["bin_width"] == 0.5
+    found = nd.validate.trust(model, rec, prepare, circuits=circuits, rng=0, quiet=True)
+    assert found["error"].values.tolist() == ["", ""]
+    assert {"cluster", "state"} <= set(found.attrs["claims"].split(", "))
