@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.linalg import orthogonal_procrustes
+from scipy.ndimage import gaussian_filter1d
 
 import neurodata as nd
 from neurodata.containers import make_counts
@@ -173,6 +174,41 @@ def test_no_more_factors_than_units_can_tell(n_units, n_latents, n_factors):
     before = baseline[0, :, None] + x[0, :, 0] + loading[0] @ x[0, :, 1:].T
     after = frames.baseline[0, :, None] + frames.common[0] + frames.loading[0] @ frames.factor[0].T
     np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def coverage_of_others() -> np.ndarray:
+    """How often 90 % bands of 200 draws hold 40 draws like them: common course and two factors, of three posteriors."""
+    inside = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        loading = rng.standard_normal((8, 2)) * np.array([1.0, 0.4]) + 0.3 * rng.standard_normal((240, 8, 2))
+        x = gaussian_filter1d(rng.standard_normal((240, 150, 3)), 4, axis=1)
+        x = 3.5 * (gaussian_filter1d(rng.standard_normal((150, 3)), 4, axis=0) + 0.6 * x)
+        for d in range(240):
+            mixing = rng.standard_normal((2, 2))
+            loading[d], x[d, :, 1:] = loading[d] @ np.linalg.inv(mixing), x[d, :, 1:] @ mixing.T
+        frames = align.align(np.zeros((200, 8)), loading[:200], x[:200], np.ones((200, 8), dtype=bool))
+        drawn = np.concatenate([frames.common[..., None], frames.factor], axis=2)
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        for d in range(200, 240):
+            course = x[d] - x[d].mean(axis=0)
+            log_mean = course[:, 0] + loading[d] @ course[:, 1:].T
+            common = log_mean.mean(axis=0)
+            factor = np.linalg.svd(log_mean - common)[2][:2].T * np.sqrt(150)
+            turn, _ = orthogonal_procrustes(factor, frames.factor.mean(axis=0))
+            one = np.column_stack([common, factor @ turn])
+            inside.append(((one >= low) & (one <= high)).mean(axis=0))
+    return np.mean(inside, axis=0)
+
+
+def test_bands_hold_draws_like_those_they_are_of():
+    # Less 0.007 as quantiles of 200 draws are; 120 draws of some 20 independent stretches: 0.006 of standard error.
+    np.testing.assert_allclose(coverage_of_others(), 0.893, atol=0.02)
+
+
+def test_bands_of_least_squares_would_be_too_narrow(monkeypatch):
+    monkeypatch.setattr(align, "rotation", lambda factor, reference: np.linalg.lstsq(factor, reference)[0])
+    assert (coverage_of_others()[1:] < 0.8).all()
 
 
 @pytest.fixture(scope="module")
