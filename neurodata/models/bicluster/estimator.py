@@ -137,6 +137,8 @@ class BiClustering(Model):
     >>> model = nd.models.BiClustering(n_latents=1, n_chains=1, n_warmup=4, n_draws=4, rng=0).fit(counts)
     >>> model.unit_cluster_.dims, model.state_.dims, model.posterior_["posterior"]["baseline"].dims
     (('unit',), ('time',), ('chain', 'draw', 'unit'))
+    >>> model.latent_["mean"].dims, model.loading_["mean"].dims, model.unit_credible_ball()["horizontal"].dims
+    (('cluster', 'time', 'latent'), ('unit', 'latent'), ('unit',))
     """
 
     _results: ClassVar[tuple[str, ...]] = (
