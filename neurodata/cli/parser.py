@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--analysis",
         action="append",
         metavar="NAME",
-        help="states, spectrum, rdm or bicluster; repeatable (default: by data)",
+        help="states, spectrum, rdm, bicluster or connectome; repeatable (default: by data)",
     )
     analyze.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: NAME-report, here)")
     _add_settings(analyze)
@@ -90,8 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--analysis",
         metavar="NAME",
         default="states",
-        help="states: hidden states of the activity; connections: which units drive which; or bicluster: clusters of "
-        "units and states of time (states)",
+        help="states: hidden states of the activity; connections: which units drive which; bicluster: clusters of "
+        "units and states of time; or connectome: groups of units that change together (states)",
     )
     trust.add_argument("--twins", type=whole, default=3, metavar="N", help="simulated twins of each kind (3)")
     trust.add_argument("--jobs", type=whole, default=1, metavar="N", help="twins at a time (1)")

@@ -50,6 +50,17 @@ class LongCounts(Counts):
         return counts_of(rec, Settings(self.bin_width, limited=self.limited))[0]
 
 
+@dataclass(frozen=True)
+class Traces(Counts):
+    """From a recording to the traces that the analysis of the connectome takes, with its limits."""
+
+    def __call__(self, rec: xr.DataTree) -> xr.DataArray:
+        """Traces (time, unit)."""
+        from neurodata.cli.analyses.connectome import traces_of
+
+        return traces_of(rec, Settings(self.bin_width, limited=self.limited))[0]
+
+
 class States:
     """The analysis of states as an estimator: it chooses its own precision on the data, then fits."""
 
@@ -93,7 +104,18 @@ def _bicluster(arguments: argparse.Namespace) -> tuple[Any, Callable[[xr.DataTre
     return new_model(Settings(rng=arguments.rng)), LongCounts(arguments.bin_width, not arguments.no_limit)
 
 
-SUBJECTS: dict[str, Subject] = {"states": _states, "connections": _connections, "bicluster": _bicluster}
+def _connectome(arguments: argparse.Namespace) -> tuple[Any, Callable[[xr.DataTree], Any]]:
+    from neurodata.cli.analyses.connectome import new_model
+
+    return new_model(Settings(rng=arguments.rng)), Traces(arguments.bin_width, not arguments.no_limit)
+
+
+SUBJECTS: dict[str, Subject] = {
+    "states": _states,
+    "connections": _connections,
+    "bicluster": _bicluster,
+    "connectome": _connectome,
+}
 
 
 def trust(arguments: argparse.Namespace, folder: Path) -> Outcome:

@@ -42,35 +42,41 @@ def change_columns(a, row, column, factor):
 
 @numba.njit(cache=True)
 def log_density(
-    u, row, column, cross, inputs, outputs, count, start, coefficients, n_bins, n_units, loading_precision, centre,
-    precision, scale, dof, log_dets
+    u, row, column, first, cross, inputs, outputs, count, start, coefficients, n_bins, n_units, loading_precision,
+    centre, precision, scale, dof, log_dets
 ):  # fmt: skip
     """Log density of the entry: of an off-diagonal one `u`, of a diagonal one ``exp(u)``.
 
     Parameters
     ----------
+    first : int
+        Where the cluster's coordinates begin among those of the steps, of which there may be more.
     cross, inputs, outputs, count : arrays (state, ...)
         Sums of the steps, see `linear_dynamics_nb.step_sums`.
-    start, coefficients : array (m, m)
-        Sums of ``X X'`` over the first bins of sequences, of ``(1, c)(1, c)'`` over units.
+    start : array (n, n)
+        Sums of ``X X'`` over the first bins of sequences.
+    coefficients : array (m, m)
+        Sums of ``(1, c)(1, c)'`` over units.
     loading_precision : array (m,)
         The first value is not used.
     """
     m = outputs.shape[1]
     factor = math.exp(u) if row == column else u
     total = (n_bins - n_units) * u if row == column else 0.0
+    # G^-T has the inverse, or the negative, at (column, row).
+    back = math.exp(-u) if row == column else -u
+    own = coefficients.copy()
+    change_rows(own, column, row, back)
+    change_columns(own, column, row, back)
+    for i in range(1, own.shape[0]):
+        total -= 0.5 * loading_precision[i] * own[i, i]
+    row += first
+    column += first
     a = start.copy()
     change_rows(a, row, column, factor)
     change_columns(a, row, column, factor)
     for i in range(m):
         total -= 0.5 * a[i, i]
-    # G^-T has the inverse, or the negative, at (column, row).
-    back = math.exp(-u) if row == column else -u
-    a[:] = coefficients
-    change_rows(a, column, row, back)
-    change_columns(a, column, row, back)
-    for i in range(1, m):
-        total -= 0.5 * loading_precision[i] * a[i, i]
     new_cross = np.empty((m, m + 1))
     new_inputs = np.empty((m + 1, m + 1))
     for s in range(count.size):
@@ -93,33 +99,35 @@ def log_density(
 
 @numba.njit(cache=True)
 def draw(
-    rng, x, loading, starts, cross, inputs, outputs, count, loading_precision, centre, precision, scale, dof
+    rng, x, first, loading, starts, cross, inputs, outputs, count, loading_precision, centre, precision, scale, dof
 ):  # fmt: skip
     """Draw each free entry of G once and apply it; the dynamics are to be drawn next.
 
     Parameters
     ----------
-    x : array (bin, m), changed
-        Trajectory of a cluster.
+    x : array (bin, n), changed
+        Trajectories that move together; those of the cluster are m of them, from `first` on.
+    first : int
     loading : array (unit, m - 1), changed
         Of the units in the cluster.
     starts : array (sequence + 1,)
     cross, inputs, outputs, count : arrays (state, ...), changed
-        Sums of the steps of the trajectory.
+        Sums of the steps of the trajectories.
     loading_precision : array (m,)
     centre, precision, scale, dof
         Prior of the dynamics.
     """
-    n_bins, m = x.shape
+    n_bins, n = x.shape
     n_units = loading.shape[0]
+    m = loading.shape[1] + 1
     log_dets = np.empty(2)
     log_dets[0] = cholesky(precision, np.empty(precision.shape))
     log_dets[1] = cholesky(scale, np.empty(scale.shape))
-    start = np.zeros((m, m))
+    start = np.zeros((n, n))
     for q in range(starts.size - 1):
         if starts[q + 1] > starts[q]:
-            for i in range(m):
-                for k in range(m):
+            for i in range(n):
+                for k in range(n):
                     start[i, k] += x[starts[q], i] * x[starts[q], k]
     coefficients = np.zeros((m, m))
     for i in range(n_units):
@@ -132,24 +140,25 @@ def draw(
     for column in range(1, m):
         for row in range(m):
             given = (
-                row, column, cross, inputs, outputs, count, start, coefficients, n_bins, n_units, loading_precision,
-                centre, precision, scale, dof, log_dets,
+                row, column, first, cross, inputs, outputs, count, start, coefficients, n_bins, n_units,
+                loading_precision, centre, precision, scale, dof, log_dets,
             )  # fmt: skip
             u = _slice(rng, given)
             factor = math.exp(u) if row == column else u
             back = math.exp(-u) if row == column else -u
-            change_columns(x, row, column, factor)
-            change_rows(start, row, column, factor)
-            change_columns(start, row, column, factor)
             change_rows(coefficients, column, row, back)
             change_columns(coefficients, column, row, back)
+            i, k = first + row, first + column
+            change_columns(x, i, k, factor)
+            change_rows(start, i, k, factor)
+            change_columns(start, i, k, factor)
             for s in range(count.size):
-                change_rows(cross[s], row, column, factor)
-                change_columns(cross[s], row, column, factor)
-                change_rows(inputs[s], row, column, factor)
-                change_columns(inputs[s], row, column, factor)
-                change_rows(outputs[s], row, column, factor)
-                change_columns(outputs[s], row, column, factor)
+                change_rows(cross[s], i, k, factor)
+                change_columns(cross[s], i, k, factor)
+                change_rows(inputs[s], i, k, factor)
+                change_columns(inputs[s], i, k, factor)
+                change_rows(outputs[s], i, k, factor)
+                change_columns(outputs[s], i, k, factor)
             for i in range(n_units):
                 if row == 0:
                     loading[i, column - 1] += back

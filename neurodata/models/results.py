@@ -19,6 +19,9 @@ _MODELS = {
     "HMMGLM": "neurodata.models.hmm_glm.estimator",
     "BiClustering": "neurodata.models.bicluster.estimator",
     "NonnegativeCP": "neurodata.models.connectome.nonnegative_cp",
+    "WeightedSBM": "neurodata.models.connectome.weighted_sbm",
+    "DynamicConnectome": "neurodata.models.connectome.dynamic",
+    "TopologicalRSA": "neurodata.models.trsa.estimator",
     **dict.fromkeys(("RateOnly", "CrossCorrelation", "LaggedRegression", "Shuffle"), "neurodata.validate.baselines"),
 }
 

@@ -7,6 +7,10 @@ from .clusters import chains as chains
 from .clusters import group_numbers as group_numbers
 from .clusters import rates as rates
 from .clusters import similarity as similarity
+from .connectome import community_matrix as community_matrix
+from .connectome import motif_atlas as motif_atlas
+from .connectome import motif_courses as motif_courses
+from .connectome import motif_graph as motif_graph
 from .eeg import signals as signals
 from .eeg import spectrum as spectrum
 from .hmm import connectivity as connectivity
@@ -15,6 +19,11 @@ from .hmm import state_selection as state_selection
 from .hmm import transitions as transitions
 from .matrices import rdm as rdm
 from .matrices import weights as weights
+from .representations import confusion as confusion
+from .representations import mds as mds
+from .representations import model_scores as model_scores
+from .representations import rdm_panel as rdm_panel
+from .representations import threshold_map as threshold_map
 from .spikes import raster as raster
 from .states import states as states
 from .trajectories import trajectories as trajectories

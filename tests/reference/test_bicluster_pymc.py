@@ -53,7 +53,7 @@ def by_sweeps(data, state, n, rng):
 def by_nuts(counts, n):
     import pytensor.tensor as pt
 
-    centre, columns, scale, dof = PRIOR.dynamics()
+    centre, columns, scale, dof = PRIOR.matrix_normal()
     with pm.Model():
         r = pm.Gamma("r", PRIOR.dispersion_shape, PRIOR.dispersion_rate, shape=N_UNITS)
         d = pm.Normal("d", 0.0, PRIOR.baseline_sd, shape=N_UNITS)

@@ -24,6 +24,7 @@ from neurodata.kernels import (
     split_merge_nb,
     state_path_nb,
 )
+from neurodata.models.bicluster import full
 from neurodata.models.bicluster import sweep as sw
 from neurodata.models.bicluster.prior import Prior, draw_counts, draw_state
 from neurodata.models.bicluster.state import Counts, State
@@ -87,7 +88,7 @@ def path_moves(rng, state, data, prior):
 def collapsed_dynamics(rng, state, data, prior):
     seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
     clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
-    collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
+    collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.matrix_normal())
     collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
 
 
@@ -180,7 +181,7 @@ def careless_dynamics(rng, state, data, prior):
     """The noise is held to be more certain than it is."""
     seen, tracks, _ = sw._arrays(state, data, prior, weights(rng, state, data))
     clusters = collapsed_path_nb.make_clusters(seen, tracks, state.clusters())
-    centre, columns, scale, dof = prior.dynamics()
+    centre, columns, scale, dof = prior.matrix_normal()
     collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, centre, columns, scale, dof + 3.0)
     collapsed_path_nb.settle(rng, clusters, tracks, state.clusters())
 
@@ -261,9 +262,12 @@ def summaries(state: State, data: Counts) -> dict[str, float]:
     inner = np.arange(1, len(state.path)) != STARTS[1]
     eta = sw.log_means(state)
     bounded = np.tanh(0.3 * eta)
-    noise, transition, offset = state.noise[slots], state.transition[slots], state.offset[slots]
+    # Courses that move together: those of a cluster, or, with dynamics over all of them, those of all slots.
+    moving = state if len(state.transition) == len(state.x) else full.stacked(state)
+    own = moving.clusters()
+    noise, transition, offset = state.noise[own], state.transition[own], state.offset[own]
     # What a state's own dynamics say of the steps into it.
-    log_step, white = _steps(state)
+    log_step, white = _steps(moving)
     r = state.dispersion[:, None]
     log_likelihood = (
         gammaln(counts + r) - gammaln(r) - gammaln(counts + 1.0)
@@ -409,6 +413,79 @@ def test_proposals_for_poisson_counts_that_are_always_taken_do_not():
     names, z = drift(untested, 600, 1, POISSON)
     print(worst(names, z))
     assert np.abs(z).max() > bound(len(names)), worst(names, z)
+
+
+FULL = replace(PRIOR, dynamics="full", max_clusters=3, noise_dof=10.0, transition_precision=4.0)
+
+
+def full_reassign(rng, state, data, prior):
+    full.reassign(rng, state, data, prior, weights(rng, state, data))
+
+
+def full_path_moves(rng, state, data, prior):
+    full.move_path(rng, state, data, prior, weights(rng, state, data), SETTINGS)
+
+
+def full_coordinates(rng, state, data, prior):
+    full.change_coordinates(rng, state, data, prior)
+    sw.draw_dynamics(rng, full.stacked(state), data, prior.stacked())
+
+
+def full_sweep(rng, state, data, prior):
+    after, _ = full.sweep(rng, state, data, prior, SETTINGS)
+    vars(state).update(vars(after))
+
+
+FULL_STEPS = {
+    "reassign": full_reassign,
+    "path moves": full_path_moves,
+    "shift": full.shift,
+    "coordinates": full_coordinates,
+    "sweep": full_sweep,
+}
+
+
+def full_wrong_new(rng, state, data, prior):
+    full_reassign(rng, state, data, NewByWeight(**vars(prior)))
+
+
+def full_blind(rng, state, data, prior):
+    """What counts say of the first cluster's courses is taken to be said of the next one's."""
+    turned = replace(state, cluster=(state.cluster + 1) % prior.max_clusters)
+    full.move_path(rng, turned, data, prior, weights(rng, state, data), SETTINGS)
+
+
+def full_free_coordinates(rng, state, data, prior):
+    full_coordinates(rng, state, data, replace(prior, loading_sd=10.0 * prior.loading_sd))
+
+
+FULL_BROKEN = {"reassign": full_wrong_new, "path moves": full_blind, "coordinates": full_free_coordinates}
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", FULL_STEPS)
+def test_a_step_of_full_dynamics_leaves_the_joint_distribution(name):
+    names, z = drift(FULL_STEPS[name], 400, 1, FULL)
+    print(f"{name}: {worst(names, z)}")
+    assert np.abs(z).max() < bound(len(names)), worst(names, z)
+    assert (z != 0).sum() > 3
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", FULL_BROKEN)
+def test_a_broken_step_of_full_dynamics_does_not(name):
+    names, z = drift(FULL_BROKEN[name], 600, 1, FULL)
+    print(f"{name}: {worst(names, z)}")
+    assert np.abs(z).max() > bound(len(names)), worst(names, z)
+
+
+@pytest.mark.long
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", FULL_STEPS)
+def test_a_step_of_full_dynamics_leaves_the_joint_distribution_in_many_draws(name):
+    names, z = drift(FULL_STEPS[name], 5000, 2, FULL)
+    print(f"{name}: {worst(names, z)}")
+    assert np.abs(z).max() < bound(len(names)), worst(names, z)
 
 
 def whole(change=None, *, n_marginal: int, n_successive: int, n_chains: int, seed: int):

@@ -13,7 +13,7 @@ import xarray as xr
 from neurodata.cli.analyses.base import Analysis
 from neurodata.errors import OptionError
 
-_MODULES = ("states", "spectrum", "rdm", "bicluster")
+_MODULES = ("states", "spectrum", "rdm", "bicluster", "connectome")
 
 
 @cache

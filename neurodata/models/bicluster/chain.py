@@ -19,9 +19,10 @@ from neurodata.errors import StoreError
 from neurodata.models.bicluster import checkpoint as files
 from neurodata.models.bicluster.control import Control, Elsewhere, Here, deaf_worker, interrupt_calls
 from neurodata.models.bicluster.draws import COUNTED, Draws, Plan, probes_of
+from neurodata.models.bicluster.full import sweep
 from neurodata.models.bicluster.prior import Prior
 from neurodata.models.bicluster.state import Counts, State
-from neurodata.models.bicluster.sweep import Settings, sweep
+from neurodata.models.bicluster.sweep import Settings
 from neurodata.models.bicluster.warm_up import over_dispersed
 from neurodata.models.bicluster.warm_up import step as warm_up_step
 

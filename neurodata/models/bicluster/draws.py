@@ -87,6 +87,8 @@ class Draws:
     switch : array (course draw, state, state), float32
     x, transition, offset, noise : list of array, float32
         Trajectories (cluster, bin, m) and dynamics (cluster, state, ...) of clusters with units, for each course draw.
+        Where all trajectories move together, of those without units after them, and dynamics are (cluster, state, m,
+        all courses).
     """
 
     n: int
@@ -138,10 +140,26 @@ class Draws:
         self.counted[k] = counted
         if plan.has_course(k):
             self.switch[len(self.x)] = state.switch
+            together = len(state.transition) != len(state.x)
+            if together:
+                slots = np.concatenate([slots, np.setdiff1d(np.arange(len(state.x)), slots)])
             self.x.append(state.x[slots].astype(np.float32))
             for name in DYNAMICS:
-                getattr(self, name).append(getattr(state, name)[slots].astype(np.float32))
+                values = getattr(state, name)
+                values = _by_cluster(values[0], slots) if together else values[slots]
+                getattr(self, name).append(values.astype(np.float32))
         self.n += 1
+
+
+def _by_cluster(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Dynamics of stacked courses, (state, n) or (state, n, n), as (slot, state, m) or (slot, state, m, n)."""
+    n_states, n = values.shape[:2]
+    m = n // len(slots)
+    courses = (slots[:, None] * m + np.arange(m)).ravel()
+    values = values[:, courses]
+    if values.ndim == 3:
+        values = values[:, :, courses]
+    return np.moveaxis(values.reshape(n_states, len(slots), m, *values.shape[2:]), 1, 0)
 
 
 def first_seen(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,12 +234,15 @@ def bytes_needed(n_units: int, n_bins: int, prior: Prior, plan: Plan, n_chains: 
         chain, and that a chain's draws are copied once when chains are put together.
     """
     m, n_states = prior.size, prior.max_states
-    most = min(prior.max_clusters, n_units)
+    full = prior.dynamics == "full"
+    most = prior.max_clusters if full else min(prior.max_clusters, n_units)
+    # Courses that a course depends on, and that are filtered together.
+    joint = prior.max_clusters * m if full else m
     one = n_units + n_bins + 4 * n_units * (2 + prior.n_latents) + 8 * (len(SCALARS) + N_PROBES + len(COUNTED))
-    course = 4 * (most * (n_bins * m + n_states * (2 * m * m + m)) + n_states**2)
+    course = 4 * (most * (n_bins * m + n_states * (2 * m * joint + m)) + n_states**2)
     draws, trajectories = n_chains * plan.n_draws * one, n_chains * plan.n_courses * course
     # Counts, weights, means and a few temporary arrays of that shape; two states of the chain; sums of the filter.
-    work = 8 * (8 * n_units * n_bins + 2 * prior.max_clusters * n_bins * m + 6 * n_bins * m * m)
+    work = 8 * (8 * n_units * n_bins + 2 * prior.max_clusters * n_bins * m + 6 * n_bins * joint * joint)
     return {"draws": draws, "trajectories": trajectories, "total": 2 * (draws + trajectories) + n_chains * work}
 
 

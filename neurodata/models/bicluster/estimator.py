@@ -15,10 +15,11 @@ import xarray as xr
 from neurodata._core.memory import as_text, free_bytes
 from neurodata._core.progress import Progress, as_progress
 from neurodata._core.rng import RNGLike, generator
+from neurodata.diagnostics import partitions
 from neurodata.diagnostics.scores import bits_per_spike, poisson_log_likelihood
 from neurodata.errors import MissingOptionError, NeurodataWarning, NotFittedError, OptionError, RecordingError
 from neurodata.models.base import Model
-from neurodata.models.bicluster import align, partitions, predictive
+from neurodata.models.bicluster import align, predictive
 from neurodata.models.bicluster.chain import Drawn, Task, run_chains
 from neurodata.models.bicluster.draws import Plan, bytes_needed, probes_of
 from neurodata.models.bicluster.layout import Data, Layout
@@ -54,8 +55,11 @@ class BiClustering(Model):
         Latent factors of a cluster, beside its common course; see `neurodata.models.select_n_latents`.
     observation : {"negbin", "poisson"}
         Distribution of counts; "poisson" is exact, and slower to mix: trajectories are proposed in short windows.
-    dynamics : {"block"}
-        "block": each cluster has dynamics of its own.
+    dynamics : {"block", "full"}
+        "block": each cluster has dynamics of its own. "full", the paper's way: the trajectories of all `max_clusters`
+        clusters, with units or without, move together, in each state by one matrix over all of them. Its size grows
+        with `max_clusters` times ``1 + n_latents``, and the time of a sweep with its third power: set `max_clusters`
+        near the number that a fit with "block" found. Units then change clusters one by one, given trajectories.
     max_clusters, max_states : int
         Most clusters with units, and the number of states of the weak limit.
     n_chains : int
@@ -75,7 +79,7 @@ class BiClustering(Model):
     dispersion_shape, dispersion_rate : float
         ``r ~ Gamma``; the paper has Gamma(1, 1).
     noise_dof, noise_scale, transition_mean, transition_precision : float
-        ``Q ~ IW(1 + n_latents + noise_dof, noise_scale I)`` and ``[A b] | Q`` matrix normal about
+        ``Q ~ IW(n + noise_dof, noise_scale I)``, n courses that move together, and ``[A b] | Q`` matrix normal about
         ``[transition_mean I, 0]``, see `neurodata.models.bicluster.prior.Prior`.
     cluster_weight, cluster_rate : float
         ``K - 1 ~ Geometric(cluster_rate)``, weights of the K clusters ``Dirichlet(cluster_weight)``.
@@ -125,10 +129,10 @@ class BiClustering(Model):
 
     Notes
     -----
-    After Wei 2024 (ICLR, arXiv:2309.02213). Departures: dynamics are drawn for each cluster by itself, memberships
-    with baselines and loadings integrated out, the weak limit keeps its weights from sweep to sweep and learns its
-    concentrations, the state of a bin is that of the step into it, missing counts are left out exactly, and labels,
-    signs and rotations are aligned after sampling. Priors differ from the paper's where said above.
+    After Wei 2024 (ICLR, arXiv:2309.02213). Departures: each cluster has, by default, dynamics of its own, memberships
+    are drawn with baselines and loadings integrated out, the weak limit keeps its weights from sweep to sweep and
+    learns its concentrations, the state of a bin is that of the step into it, missing counts are left out exactly, and
+    labels, signs and rotations are aligned after sampling. Priors differ from the paper's where said above.
 
     Examples
     --------

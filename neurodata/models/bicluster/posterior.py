@@ -130,6 +130,9 @@ def _trajectories(draws: Sequence[Draws], n_draws: int, every: int, chain: list[
     m, n_states = first.x[0].shape[2], first.switch.shape[1]
     course = np.array(["common", *(f"factor_{k}" for k in range(1, m))])
     labels = np.arange(n_states)
+    # Where all trajectories move together, rows are of one cluster and columns of all, cluster by cluster.
+    together = first.transition[0].shape[-1] != m
+    other = np.array([f"{k}/{name}" for k in range(most) for name in course]) if together else course
     dims = {
         "transition": ("cluster", "state", "course", "course_2"),
         "offset": ("cluster", "state", "course"),
@@ -164,7 +167,7 @@ def _trajectories(draws: Sequence[Draws], n_draws: int, every: int, chain: list[
             "state": labels,
             "state_2": labels,
             "course": course,
-            "course_2": course,
+            "course_2": other,
             **bins.coords,
         },
     )

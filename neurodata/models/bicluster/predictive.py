@@ -119,7 +119,14 @@ def forward(
     transition, offset, noise = (
         courses[name].values[alive].astype(np.float64) for name in ("transition", "offset", "noise")
     )
-    root = np.linalg.cholesky(noise)
+    n_states, n = noise.shape[1], noise.shape[3]
+    # Columns are the courses of the cluster, or of all clusters that move together.
+    together = n != x.shape[2]
+    if together:
+        root = np.linalg.cholesky(np.moveaxis(noise, 1, 0).reshape(n_states, n, n))
+        root = np.moveaxis(root.reshape(n_states, len(x), -1, n), 0, 1)
+    else:
+        root = np.linalg.cholesky(noise)
     switch = np.zeros_like(courses["switch"].values, dtype=np.float64)
     used = np.unique(path)
     switch[:, used] = courses["switch"].values[:, used]
@@ -129,8 +136,11 @@ def forward(
     for _ in range(n_bins):
         weight = switch[state]
         state = int(rng.choice(len(weight), p=weight / weight.sum()))
-        step = np.einsum("kij,kj->ki", root[:, state], rng.standard_normal(now.shape))
-        now = offset[:, state] + np.einsum("kij,kj->ki", transition[:, state], now) + step
+        inputs = np.concatenate([now, rng.standard_normal(now.shape)], axis=1).reshape(len(now), 2, -1)
+        if together:
+            inputs = np.broadcast_to(inputs.transpose(1, 0, 2).reshape(1, 2, n), (len(now), 2, n))
+        now = offset[:, state] + np.einsum("kij,kj->ki", transition[:, state], inputs[:, 0])
+        now += np.einsum("kij,kj->ki", root[:, state], inputs[:, 1])
         now = np.clip(now, -limit, limit)
         yield state, now
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +26,9 @@ class Prior:
     ----------
     observation : {"negbin", "poisson"}
         Law of the counts; for a Poisson one all dispersions are `POISSON_DISPERSION`.
+    dynamics : {"block", "full"}
+        Whether each cluster moves by itself, or the trajectories of all together: then A, b and Q are those of the
+        ``max_clusters * m`` courses, see `stacked`.
     n_latents : int
         Latent factors of a cluster, beside its common course.
     max_clusters, max_states : int
@@ -39,7 +42,8 @@ class Prior:
     transition_mean, transition_precision : float
         ``[A b] | Q ~ MN([transition_mean I, 0], Q, diag(transition_precision, ..., 1))``. The paper has 1 and 1, which
         with noise of variance 0.01 holds A within about 0.1 of the identity and so rules out trajectories that fall to
-        noise; here A is within about 0.7 of one half. The wider A is, the more a state must explain to be worth it.
+        noise; here A is within about 0.7 of 0.9 times the identity. The wider A is, the more a state must explain to
+        be worth it.
     cluster_weight, cluster_rate : float
         Mixture of finite mixtures: ``K - 1 ~ Geometric(cluster_rate)``, weights ``Dirichlet(cluster_weight)``.
     sticky_shape, sticky_rate : float
@@ -51,6 +55,7 @@ class Prior:
     """
 
     observation: str = "negbin"
+    dynamics: str = "block"
     n_latents: int = 2
     max_clusters: int = 15
     max_states: int = 10
@@ -61,7 +66,7 @@ class Prior:
     dispersion_rate: float = 0.2
     noise_dof: float = 2.0
     noise_scale: float = 0.01
-    transition_mean: float = 0.5
+    transition_mean: float = 0.9
     transition_precision: float = 0.02
     cluster_weight: float = 1.0
     cluster_rate: float = 0.2
@@ -85,7 +90,11 @@ class Prior:
         """Prior precision of baseline and loadings, (m,)."""
         return np.concatenate([[self.baseline_sd**-2.0], np.full(self.n_latents, self.loading_sd**-2.0)])
 
-    def dynamics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def stacked(self) -> Prior:
+        """That of all trajectories as those of a single cluster; of use for the dynamics alone."""
+        return replace(self, dynamics="block", n_latents=self.max_clusters * self.size - 1, max_clusters=1)
+
+    def matrix_normal(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Centre, precision of columns, scale and degrees of freedom of the dynamics, see `matrix_normal_nb.draw`."""
         m = self.size
         centre = np.hstack([self.transition_mean * np.eye(m), np.zeros((m, 1))])
@@ -149,15 +158,22 @@ def draw_state(rng: np.random.Generator, n_units: int, starts: np.ndarray, prior
         path[a] = rng.integers(n_states)
         for t in range(a + 1, b):
             path[t] = rng.choice(n_states, p=switch[path[t - 1]] / switch[path[t - 1]].sum())
-    transition = np.zeros((n_slots, n_states, m, m))
-    offset = np.zeros((n_slots, n_states, m))
-    noise = np.zeros((n_slots, n_states, m, m))
-    x = np.zeros((n_slots, len(path), m))
     cluster = draw_partition(rng, n_units, prior)
-    for k in np.unique(cluster):
+    law, used = prior, np.unique(cluster)
+    if prior.dynamics == "full":
+        law, used = prior.stacked(), np.zeros(1, dtype=np.int64)
+        cluster = rng.permutation(n_slots)[cluster]
+    n, size = law.max_clusters, law.size
+    transition = np.zeros((n, n_states, size, size))
+    offset = np.zeros((n, n_states, size))
+    noise = np.zeros((n, n_states, size, size))
+    x = np.zeros((n, len(path), size))
+    for k in used:
         for s in range(n_states):
-            matrix_normal_nb.draw(rng, *prior.dynamics(), transition[k, s], offset[k, s], noise[k, s])
+            matrix_normal_nb.draw(rng, *law.matrix_normal(), transition[k, s], offset[k, s], noise[k, s])
         x[k] = draw_course(rng, starts, path, transition[k], offset[k], noise[k])
+    if prior.dynamics == "full":
+        x = np.ascontiguousarray(x[0].reshape(-1, n_slots, m).transpose(1, 0, 2))
     coefficients = prior.coefficient_mean() + rng.standard_normal((n_units, m)) / np.sqrt(prior.coefficient_precision())
     return State(
         draw_dispersion(rng, n_units, prior),

@@ -16,8 +16,7 @@ _WHOLE = {"n_chains": 1, "n_warmup": 0, "n_draws": 1, "thin": 1, "course_draws":
 # Labels are kept in 8 bits.
 _MOST = {"max_clusters": 127, "max_states": 127}
 _ANY = ("baseline_mean", "transition_mean")
-OBSERVATIONS = ("negbin", "poisson")
-DYNAMICS = ("block", "full")
+_WORDS = {"observation": ("negbin", "poisson"), "dynamics": ("block", "full")}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
@@ -34,7 +33,7 @@ def check_settings(settings: dict[str, Any]) -> None:
             upper = f" and at most {most}" if name in _MOST else ""
             problems.append((f"{name}, a whole number of at least {least}{upper}", f"{name}={value!r}"))
     for name in PRIOR:
-        if name in _WHOLE or name in _MOST or name in ("observation", "dynamics"):
+        if name in _WHOLE or name in _MOST or name in _WORDS:
             continue
         value = settings.get(name, 0.5)
         number = isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")
@@ -42,7 +41,7 @@ def check_settings(settings: dict[str, Any]) -> None:
             problems.append((f"{name}, a number{'' if name in _ANY else ' above 0'}", f"{name}={value!r}"))
         elif name == "cluster_rate" and not value < 1:
             problems.append(("cluster_rate below 1", f"cluster_rate={value!r}"))
-    for name, known in (("observation", OBSERVATIONS), ("dynamics", DYNAMICS)):
+    for name, known in _WORDS.items():
         value = settings.get(name, known[0])
         if value not in known:
             problems.append((f"{name}, one of {', '.join(map(repr, known))}", f"{name}={value!r}"))
@@ -55,9 +54,13 @@ def check_settings(settings: dict[str, Any]) -> None:
 
 
 def check_available(settings: dict[str, Any]) -> None:
-    """Refuse the variants of the model that there is no sampler for."""
-    if settings.get("dynamics", "block") != "block":
-        raise OptionError("dynamics='block'", f"dynamics={settings['dynamics']!r}", "fit block dynamics")
+    """Refuse the variant of the model that there is no sampler for."""
+    if settings.get("dynamics", "block") == "full" and settings.get("observation", "negbin") == "poisson":
+        raise OptionError(
+            "observation='negbin' with dynamics='full'",
+            "observation='poisson'",
+            "fit block dynamics, or negative binomial counts: their dispersion is learned",
+        )
 
 
 def make_prior(settings: dict[str, Any]) -> Prior:

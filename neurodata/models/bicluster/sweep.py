@@ -140,12 +140,17 @@ def move_path(
     slots = state.clusters()
     clusters = collapsed_path_nb.make_clusters(units, courses, slots)
     if dynamics:
-        collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.dynamics())
-    low, high = np.log(_WINDOW)
-    sizes = np.exp(rng.uniform(low, high, settings.n_scans)).astype(np.int64)
+        collapsed_dynamics_nb.move_dynamics(rng, clusters, state.path, data.starts, *prior.matrix_normal())
+    sizes = window_sizes(rng, settings)
     moved = collapsed_path_nb.move_path(rng, clusters, state.path, data.starts, state.switch, sizes)
     collapsed_path_nb.settle(rng, clusters, courses, slots)
     return moved
+
+
+def window_sizes(rng: np.random.Generator, settings: Settings) -> np.ndarray:
+    """Bins of the windows of each scan of the path."""
+    low, high = np.log(_WINDOW)
+    return np.exp(rng.uniform(low, high, settings.n_scans)).astype(np.int64)
 
 
 def _poisson_sweep(
@@ -195,7 +200,7 @@ def _arrays(
             prior.coefficient_precision(),
             prior.cluster_weight,
             prior.log_new(len(state.cluster)),
-            *prior.dynamics(),
+            *prior.matrix_normal(),
         ),
     )
 
@@ -249,7 +254,7 @@ def reassign(
             settings.n_new,
             prior.coefficient_mean(),
             prior.coefficient_precision(),
-            *prior.dynamics(),
+            *prior.matrix_normal(),
             prior.observation == "poisson",
         )
     )
@@ -290,25 +295,59 @@ def shift(rng: np.random.Generator, state: State, data: Counts, prior: Prior) ->
     ``x + v``, ``d - (1, c)' v``, ``b + (I - A) v`` mean the same for the counts; v is drawn from its posterior (a
     generalised Gibbs step, Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353).
     """
-    _, columns, _, _ = prior.dynamics()
-    m = prior.size
     for k in state.clusters():
         members = np.flatnonzero(state.cluster == k)
-        direction = np.hstack([np.ones((len(members), 1)), state.loading[members]]) / prior.baseline_sd
-        off = (state.baseline[members] - prior.baseline_mean) / prior.baseline_sd
-        first = data.starts[:-1][np.diff(data.starts) > 0]
-        matrix = direction.T @ direction + len(first) * np.eye(m)
-        linear = direction.T @ off - state.x[k, first].sum(axis=0)
-        inverse = columns[m, m] * np.linalg.inv(state.noise[k])
-        away = np.eye(m) - state.transition[k]
-        pulled = away.transpose(0, 2, 1) @ inverse
-        matrix += (pulled @ away).sum(axis=0)
-        linear -= (pulled @ state.offset[k][..., None]).sum(axis=0)[:, 0]
-        root = np.linalg.cholesky(matrix)
-        v = np.linalg.solve(root.T, np.linalg.solve(root, linear) + rng.standard_normal(m))
+        direction = np.hstack([np.ones((len(members), 1)), state.loading[members]])
+        v = draw_shift(
+            rng,
+            data,
+            prior,
+            state.x[k],
+            state.transition[k],
+            state.offset[k],
+            state.noise[k],
+            direction,
+            state.baseline[members],
+        )
         state.x[k] += v
-        state.offset[k] += away @ v
-        state.baseline[members] -= prior.baseline_sd * direction @ v
+        state.baseline[members] -= direction @ v
+
+
+def draw_shift(
+    rng: np.random.Generator,
+    data: Counts,
+    prior: Prior,
+    x: np.ndarray,
+    transition: np.ndarray,
+    offset: np.ndarray,
+    noise: np.ndarray,
+    direction: np.ndarray,
+    baseline: np.ndarray,
+) -> np.ndarray:
+    """Draw v (n,), and change the offsets by it; what x adds to a unit's log means is ``direction . x``.
+
+    Parameters
+    ----------
+    x : array (bin, n)
+    transition, offset, noise : array (state, n, n), (state, n), (state, n, n)
+    direction : array (unit, n)
+    baseline : array (unit,)
+    """
+    n = x.shape[1]
+    offset_precision = prior.matrix_normal()[1][-1, -1]
+    first = data.starts[:-1][np.diff(data.starts) > 0]
+    white = direction / prior.baseline_sd
+    matrix = white.T @ white + len(first) * np.eye(n)
+    linear = white.T @ ((baseline - prior.baseline_mean) / prior.baseline_sd) - x[first].sum(axis=0)
+    inverse = offset_precision * np.linalg.inv(noise)
+    away = np.eye(n) - transition
+    pulled = away.transpose(0, 2, 1) @ inverse
+    matrix += (pulled @ away).sum(axis=0)
+    linear -= (pulled @ offset[..., None]).sum(axis=0)[:, 0]
+    root = np.linalg.cholesky(matrix)
+    v = np.linalg.solve(root.T, np.linalg.solve(root, linear) + rng.standard_normal(n))
+    offset += away @ v
+    return np.asarray(v)
 
 
 def change_coordinates(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
@@ -318,7 +357,7 @@ def change_coordinates(rng: np.random.Generator, state: State, data: Counts, pri
         loading = state.loading[members]
         sums = step_sums(state, data, k)
         coordinates_nb.draw(
-            rng, state.x[k], loading, data.starts, *sums, prior.coefficient_precision(), *prior.dynamics()
+            rng, state.x[k], 0, loading, data.starts, *sums, prior.coefficient_precision(), *prior.matrix_normal()
         )
         state.loading[members] = loading
 
@@ -335,7 +374,7 @@ def step_sums(state: State, data: Counts, k: int) -> tuple[np.ndarray, np.ndarra
 def draw_dynamics(rng: np.random.Generator, state: State, data: Counts, prior: Prior) -> None:
     """A, b and Q of each cluster and state; states without steps get theirs from the prior."""
     n_states = state.offset.shape[1]
-    centre, columns, scale, dof = prior.dynamics()
+    centre, columns, scale, dof = prior.matrix_normal()
     fixed = centre @ columns
     for k in state.clusters():
         cross, inputs, outputs, count = step_sums(state, data, k)
@@ -385,7 +424,7 @@ def relabel(rng: np.random.Generator, state: State, data: Counts, prior: Prior, 
             outputs,
             count,
             counts,
-            *prior.dynamics(),
+            *prior.matrix_normal(),
         )
     )
 

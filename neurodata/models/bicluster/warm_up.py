@@ -26,6 +26,7 @@ from neurodata.kernels import (
     split_merge_nb,
 )
 from neurodata.kernels.state_path_nb import count_transitions
+from neurodata.models.bicluster import full
 from neurodata.models.bicluster.prior import POISSON_DISPERSION, Prior, switch_mass
 from neurodata.models.bicluster.state import Counts, State
 from neurodata.models.bicluster.sweep import (
@@ -39,7 +40,6 @@ from neurodata.models.bicluster.sweep import (
     draw_weights,
     log_means,
     shift,
-    sweep,
 )
 
 # Sweeps with units and states held: at the start, and of a proposal to regroup.
@@ -121,13 +121,15 @@ def step(
 ) -> tuple[State, Info]:
     """Step `i` of `n_warmup`: the search at most in the first half, then sweeps.
 
-    The search takes Poisson counts for negative binomial ones.
+    The search takes Poisson counts for negative binomial ones, and clusters to move each by itself.
     """
     if prior.observation == "poisson" and 2 * i < n_warmup:
         state, info = step(rng, state, data, replace(prior, observation="negbin"), settings, i, n_warmup)
         if 2 * (i + 1) >= n_warmup:
             state.dispersion = np.full(len(state.cluster), POISSON_DISPERSION)
         return state, info
+    if prior.dynamics == "full" and 2 * i < n_warmup:
+        return step(rng, state, data, replace(prior, dynamics="block"), settings, i, n_warmup)
     settle = min(_SETTLE, n_warmup // 4)
     if i < settle:
         state = state.copy()
@@ -137,7 +139,7 @@ def step(
         state = regroup(rng, state, data, prior, settings)
         if i % _STATES_EVERY == 0:
             state = find_states(rng, state, data, prior, settings)
-    return sweep(rng, state, data, prior, settings)
+    return full.sweep(rng, state, data, prior, settings)
 
 
 def settle_once(rng: np.random.Generator, state: State, data: Counts, prior: Prior, settings: Settings) -> None:
@@ -298,7 +300,7 @@ def _arrays(
             prior.coefficient_precision(),
             prior.cluster_weight,
             prior.log_new(len(state.cluster)),
-            *prior.dynamics(),
+            *prior.matrix_normal(),
         ),
     )
 
@@ -314,7 +316,7 @@ def log_score(state: State, data: Counts, prior: Prior) -> float:
     work = collapsed_nb.make_work(n_bins, n_states, m)
     j, h, mean_x = np.empty((n_bins, m, m)), np.empty((n_bins, m)), np.empty((n_bins, m))
     prior_mean, prior_precision = prior.coefficient_mean(), prior.coefficient_precision()
-    centre, columns, scale, dof = prior.dynamics()
+    centre, columns, scale, dof = prior.matrix_normal()
     total = 0.0
     cross, inputs = np.empty((n_states, m, m + 1)), np.empty((n_states, m + 1, m + 1))
     outputs, count = np.empty((n_states, m, m)), np.empty(n_states)

@@ -21,7 +21,7 @@ class Layout:
     Attributes
     ----------
     basis : array (basis, lag)
-        Coupling shapes.
+        Coupling shapes; none, (0, lag), for units without couplings.
     self_basis : array (self basis, lag) or None
         Shapes of a unit's own history; None when it is coupled to itself as to any other unit.
     n_covariates : int
@@ -66,7 +66,8 @@ class Layout:
     def coefficients(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Coupling (state, post, pre, basis) and self coefficients (state, unit, self basis) of `theta`."""
         n_states, n_units = len(theta), self.n_units
-        coupling = theta[:, 1 : 1 + self.n_coupling].reshape(n_states, n_units, -1, n_units).transpose(0, 3, 1, 2)
+        block = theta[:, 1 : 1 + self.n_coupling].reshape(n_states, n_units, len(self.basis), n_units)
+        coupling = block.transpose(0, 3, 1, 2)
         if self.self_basis is None:
             return coupling.copy(), None
         own = theta[:, 1 + self.n_coupling : self.n_history].reshape(n_states, n_units, -1, n_units)
@@ -85,7 +86,7 @@ class Layout:
     ) -> np.ndarray:
         """The inverse of `coefficients` and `covariates`: (state, column, post)."""
         n_states = len(intercept)
-        parts = [intercept[:, None], coupling.transpose(0, 2, 3, 1).reshape(n_states, -1, self.n_units)]
+        parts = [intercept[:, None], coupling.transpose(0, 2, 3, 1).reshape(n_states, self.n_coupling, self.n_units)]
         if own is not None:
             block = np.zeros((n_states, self.n_units, own.shape[2], self.n_units))
             index = np.arange(self.n_units)

@@ -23,7 +23,7 @@ from neurodata.models.base import Model
 from neurodata.models.covariates import Covariates, covariate_names, read_covariates
 from neurodata.models.hmm_glm.basis import make_basis, n_lags, refractory
 from neurodata.models.hmm_glm.design import Design, Layout, build_design, mean_count, recorded_together
-from neurodata.models.hmm_glm.em import Problem, Run, advance, begin, state_log_likelihood
+from neurodata.models.hmm_glm.em import Posterior, Problem, Run, advance, begin, state_log_likelihood
 from neurodata.models.hmm_glm.laplace import Uncertainty, effective_number, uncertainty
 from neurodata.models.hmm_glm.learned_prior import Couplings, learn_couplings
 from neurodata.models.hmm_glm.mstep import Penalty
@@ -65,6 +65,9 @@ class HMMGLM(Model):
         Raised cosines per pair; at most one per bin of `history`.
     history : float
         Longest lag, s.
+    couplings : bool
+        False: no unit depends on another; what `prior` says is then ignored. Units depend on the state, and on their
+        own past if `self_history` is given. What couplings are worth is the difference in `score` or `cosmoothing`.
     self_history : float, optional
         A length (s) gives each unit a basis for its own past: the first bin by itself (refractoriness) and raised
         cosines over the rest. By default a unit is coupled to itself as to any other.
@@ -224,6 +227,7 @@ class HMMGLM(Model):
         basis: str = "raised_cosine",
         n_basis: int = 5,
         history: float = 0.1,
+        couplings: bool = True,
         self_history: float | None = None,
         link: str = "exp",
         stickiness: float = 10.0,
@@ -242,6 +246,7 @@ class HMMGLM(Model):
         self.basis = basis
         self.n_basis = n_basis
         self.history = history
+        self.couplings = couplings
         self.self_history = self_history
         self.link = link
         self.stickiness = stickiness
@@ -297,15 +302,16 @@ class HMMGLM(Model):
             )
         with threads_for(design.columns.size * layout.n_units * self.n_states):
             problem = self._make_problem(design, layout)
-            exact = self.n_states == 1 and self.prior is None
+            learned = self._learned()
+            exact = self.n_states == 1 and not learned
             base = one_state(problem.design, problem.penalty, problem.link, _CONVERGED if exact else _NEAR)
-            if self.prior is not None and len(layout.basis) > 1:
+            if learned and len(layout.basis) > 1:
                 layout, design, base = with_shapes(learn_shapes(design, layout, base), layout, design, base)
                 problem = self._make_problem(design, layout)
             run, restarts = self._search(problem, base)
             run = _by_occupancy(run)
             couplings, n_iter = None, len(run.objective) - 1
-            if self.prior is not None:
+            if learned:
                 problem, run, couplings = self._learn(problem, layout, run)
                 n_iter += couplings.n_iter
             if couplings is not None:
@@ -560,19 +566,92 @@ class HMMGLM(Model):
             error, dims=("state", "pair", "lag"), coords={**coords, **ends}, attrs=dict(self.filter_.attrs)
         ).assign_attrs(long_name="standard error of the filter")
 
+    def test_connections(
+        self,
+        data: Counts,
+        covariates: Covariates | None = None,
+        *,
+        level: float = 0.05,
+        control: str = "fdr",
+        null: str = "empirical",
+        slow: float | None = 0.1,
+    ) -> xr.Dataset:
+        """Which pairs are connected in each state, at an error rate that holds when units share a slow drive.
+
+        Couplings are fitted again without a learned prior, the states as their posterior, with the slow activity that
+        units share as a regressor; what is left of the drive is taken out of all pairs by its pattern. One test per
+        pair: of the strength of the course over lags that all filters have in common.
+
+        Parameters
+        ----------
+        data : DataArray or list of DataArray
+            Counts of the fit.
+        covariates : DataArray or list of DataArray, optional
+            Those of the fit.
+        level : float
+            Error rate.
+        control : {"fdr", "pair"}
+            What `level` is about: the expected part of false ones among all that are called, over states and pairs
+            (Benjamini and Hochberg), or the chance of each unconnected pair to be called.
+        null : {"empirical", "theoretical"}
+            Null distribution of z: centre and width estimated, for each state, from the central statistics (Efron
+            2004, doi:10.1198/016214504000000089), or standard normal.
+        slow : float or None
+            Standard deviation (s) of the window that makes slow activity; how many components are shared is found by
+            comparison with shifted units. None: nothing is done about a drive.
+
+        Returns
+        -------
+        Dataset (state, post, pre)
+            `z`; its `p` value; `q`, the p value adjusted for the false discovery rate; `connected`; `weight` and
+            `weight_se`, what z is made of; and `null_centre`, `null_width` (state). NaN, and not connected, for units
+            with themselves, units without spikes and pairs never recorded together.
+
+        Notes
+        -----
+        A drive that is as fast as synapses is not told from them: see ``docs/hmm_glm_connections.md``.
+
+        Examples
+        --------
+        >>> import neurodata as nd, numpy as np
+        >>> counts = nd.containers.make_counts(np.random.default_rng(0).poisson(0.5, (600, 3)), bin_width=0.02)
+        >>> model = nd.models.HMMGLM(n_states=1, rng=0).fit(counts)
+        >>> tests = model.test_connections(counts)
+        >>> int(tests.connected.sum()), tests.z.dims
+        (0, ('state', 'post', 'pre'))
+        """
+        from neurodata.models.hmm_glm import connection_tests as ct
+        from neurodata.models.hmm_glm.slow_activity import slow_activity
+
+        ct.check_options(level, control, null, slow)
+        if not self.couplings:
+            raise OptionError("a model with couplings", "couplings=False", "fit with couplings=True to test them")
+        sequences, design = self._design(data, covariates)
+        posterior = Posterior(forward_backward(*self._chain(design))[1], np.empty(0), np.empty(0), np.empty(0))
+        shared = np.empty((design.n_bins, 0)) if slow is None else slow_activity(sequences, slow)
+        found = ct.refit(design, self._fitted_layout(), self._theta(), posterior, LINKS[self.link], shared)
+        result = ct.tests(found, recorded_together(sequences, design), null)
+        labels = self.initial_["state"].values, self.intercept_["unit"].values
+        return ct.table(found, result, *labels, level, control, null)
+
     def _make_layout(self, n_units: int, bin_width: float, n_covariates: int = 0) -> Layout:
         basis = make_basis(self.basis, self.n_basis, n_lags(self.history, bin_width, "history"))
+        basis = basis if self.couplings else basis[:0]
         own = None
         if self.self_history is not None:
             own = refractory(self.n_basis, n_lags(self.self_history, bin_width, "self_history"))
         return Layout(n_units, basis, own, n_covariates)
+
+    def _learned(self) -> bool:
+        """Whether a prior of couplings is to be learned."""
+        return bool(self.couplings) and self.prior is not None
 
     def _make_problem(self, design: Design, layout: Layout) -> Problem:
         spread = design.columns.var(axis=0)[:, None] * (1.0 if layout.free() is None else layout.free())
         # The prior spread of the summed contributions of all units is then 1 / sqrt(ridge); that of covariates too.
         history = slice(0, layout.n_history)
         precision = np.full(layout.n_columns, float(self.ridge) * max(spread[history].sum(axis=0).mean(), 1e-12))
-        if self.prior is not None:
+        if self._learned():
             # Every shape has the same share in it: what all pairs have in common is then seen undistorted.
             by_shape = spread[1 : 1 + layout.n_coupling].mean(axis=1).reshape(layout.n_units, -1).mean(axis=0)
             precision[1 : 1 + layout.n_coupling] *= np.tile(by_shape / max(by_shape.mean(), 1e-12), layout.n_units)

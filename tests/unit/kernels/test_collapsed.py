@@ -22,7 +22,7 @@ FIXED = 1e10
 
 
 class FixedPrior(Prior):
-    def dynamics(self):
+    def matrix_normal(self):
         centre = np.array([[0.7, 0.0, 0.2], [0.0, 0.4, 0.0]])
         return centre, FIXED * np.eye(M + 1), 0.4 * FIXED * np.eye(M), FIXED
 

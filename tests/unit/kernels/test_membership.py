@@ -151,7 +151,7 @@ def test_one_unit_goes_where_its_counts_are_probable():
 
 def draw_one(rng, prior):
     """Dynamics of one state by SciPy: A, b, Q."""
-    centre, columns, scale, dof = prior.dynamics()
+    centre, columns, scale, dof = prior.matrix_normal()
     noise = invwishart.rvs(dof, scale, random_state=rng)
     drawn = matrix_normal.rvs(centre, noise, np.linalg.inv(columns), random_state=rng)
     return drawn[:, :-1], drawn[:, -1], noise
@@ -211,7 +211,8 @@ def test_a_new_cluster_competes_by_its_evidence():
         membership_nb.reassign(
             rng, data.counts, weight, trial.dispersion, trial.baseline, trial.loading, trial.cluster, trial.x,
             trial.transition, trial.offset, trial.noise, starts, trial.path, prior.cluster_weight, prior.log_new(2),
-            np.array([True, False]), 100, prior.coefficient_mean(), prior.coefficient_precision(), *prior.dynamics(),
+            np.array([True, False]), 100, prior.coefficient_mean(), prior.coefficient_precision(),
+            *prior.matrix_normal(),
         )  # fmt: skip
         alone += trial.cluster[0] != 0
     assert 0.02 < odds < 0.98, odds

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from neurodata.kernels import partitions_nb
-from neurodata.models.bicluster.partitions import (
+from neurodata.diagnostics.partitions import (
     canonical,
     credible_ball,
     expected_loss,
@@ -16,6 +15,7 @@ from neurodata.models.bicluster.partitions import (
     similarity,
     variation_of_information,
 )
+from neurodata.kernels import partitions_nb
 
 
 def entropy(labels):

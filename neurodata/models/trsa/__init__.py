@@ -1,0 +1,1 @@
+"""Representational similarity analysis: RDMs, their geometry and topology, and inference on them."""
