@@ -617,8 +617,8 @@ class HMMGLM(Model):
         >>> counts = nd.containers.make_counts(np.random.default_rng(0).poisson(0.5, (600, 3)), bin_width=0.02)
         >>> model = nd.models.HMMGLM(n_states=1, rng=0).fit(counts)
         >>> tests = model.test_connections(counts)
-        >>> int(tests.connected.sum()), tests.z.dims
-        (0, ('state', 'post', 'pre'))
+        >>> dict(tests.connected.sizes)
+        {'state': 1, 'post': 3, 'pre': 3}
         """
         from neurodata.models.hmm_glm import connection_tests as ct
         from neurodata.models.hmm_glm.slow_activity import slow_activity
