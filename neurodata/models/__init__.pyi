@@ -8,6 +8,7 @@ from .connectome.nonnegative_cp import NonnegativeCP as NonnegativeCP
 from .connectome.nonnegative_cp import factor_match_score as factor_match_score
 from .connectome.stream import AffinityStream as AffinityStream
 from .connectome.weighted_sbm import WeightedSBM as WeightedSBM
+from .gpvae.estimator import MultimodalGPVAE as MultimodalGPVAE
 from .hmm_glm.estimator import HMMGLM as HMMGLM
 from .hmm_glm.selection import select_n_states as select_n_states
 from .results import load as load

@@ -21,6 +21,7 @@ _MODELS = {
     "NonnegativeCP": "neurodata.models.connectome.nonnegative_cp",
     "WeightedSBM": "neurodata.models.connectome.weighted_sbm",
     "DynamicConnectome": "neurodata.models.connectome.dynamic",
+    "MultimodalGPVAE": "neurodata.models.gpvae.estimator",
     "TopologicalRSA": "neurodata.models.trsa.estimator",
     **dict.fromkeys(("RateOnly", "CrossCorrelation", "LaggedRegression", "Shuffle"), "neurodata.validate.baselines"),
 }

@@ -1,0 +1,1 @@
+"""Multi-modal Gaussian-process VAE."""
